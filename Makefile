@@ -1,0 +1,80 @@
+# The pipeline as a chain of files: each stage is complete when its stage.json is there.
+#
+#   make demo             raise a small chat model, then print the report (PROFILE=laptop is the default)
+#   make -n demo          show the plan
+#   make test             the tests; `make check` the linter
+#   make sft              one stage and what it needs, if that is not there yet or its config changed
+#
+# Ctrl-C is safe: a stage appears as a whole or not at all, and training goes on from its last checkpoint.
+
+PROFILE    ?= laptop
+ACCELERATE ?= configs/accelerate/cpu.yaml
+PYTHON     ?= python3
+# The CPU build, where the package index offers one: make setup TORCH='--torch-backend cpu torch==2.13.0'
+TORCH      ?= torch==2.13.0
+
+RUNS    := runs/$(PROFILE)
+CONFIGS := configs/$(PROFILE)
+# In pipeline order; a profile without a config for a stage does not have that stage.
+STAGES  := $(foreach stage,world tokenizer pretrain sft eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
+
+# uv does not read pip's own setting for a folder of wheels.
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+UV      := .venv/bin/uv pip install --quiet --python .venv/bin/python
+# The launcher ignores Ctrl-C and waits, so that the recipe can save before it ends.
+# One thread is the launcher's own default; each recipe takes all the cores it may use.
+LAUNCH  := trap '' INT; .venv/bin/accelerate launch --quiet --num_cpu_threads_per_process 1 --config_file $(ACCELERATE)
+
+.PHONY: setup demo $(STAGES) report test test-slow check fix clean
+.DELETE_ON_ERROR:
+
+demo: $(RUNS)/report.md
+	@cat $<
+	@echo
+	@echo "Talk to the model:  .venv/bin/aji chat $(RUNS)/sft"
+
+$(STAGES): %: $(RUNS)/%/stage.json
+report: $(RUNS)/report.md
+
+$(RUNS)/report.md: $(STAGES:%=$(RUNS)/%/stage.json)
+	@.venv/bin/aji report $(RUNS)
+
+# What each stage reads of the others.
+ifneq ($(filter world,$(STAGES)),)
+$(RUNS)/tokenizer/stage.json: $(RUNS)/world/stage.json
+endif
+$(RUNS)/pretrain/stage.json: $(RUNS)/tokenizer/stage.json
+$(RUNS)/sft/stage.json: $(RUNS)/pretrain/stage.json
+$(RUNS)/eval/stage.json: $(RUNS)/sft/stage.json
+
+$(RUNS)/%/stage.json: $(CONFIGS)/%.yaml | .venv/installed
+	@echo "== $* ($<)"
+	@$(LAUNCH) recipes/$*.py --config $< --if_exists rebuild
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aji needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	@echo "Installing into .venv (about 1 GB)"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) $(TORCH)
+	@$(UV) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+test: | .venv/installed
+	.venv/bin/python -m pytest
+
+test-slow: | .venv/installed
+	.venv/bin/python -m pytest -m slow
+
+check: | .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+fix: | .venv/installed
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf $(RUNS)

@@ -1,0 +1,71 @@
+"""Pretraining: a Llama with random weights learns to continue documents.
+
+    accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml
+    accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml --train_file my.txt --eval_tail 0.1 \\
+        --output_dir runs/mine/pretrain
+
+Reads   documents (`text` rows) and a tokenizer (`recipes/tokenizer.py`).
+Writes  a base model to `output_dir`: weights, tokenizer, metrics with held-out bits per byte, manifest, card.
+Next    `recipes/sft.py` turns the base model into an assistant.
+"""
+
+from dataclasses import dataclass, field
+
+from transformers import Trainer, TrainingArguments, set_seed
+
+from aji.callbacks import SampleCallback
+from aji.data.load import DataArguments, load_splits
+from aji.data.packing import collate_windows, pack_documents
+from aji.evals.bits_per_byte import bits_per_byte
+from aji.model import ModelArguments, build_model, describe
+from aji.optim import OptimizerArguments, muon_adamw
+from aji.stage import Stage, StageArguments, compile_if_worth_it, fit, run
+from aji.tokenizer import load_tokenizer
+
+
+@dataclass
+class PretrainArguments:
+    tokenizer_name_or_path: str = field(metadata={"help": "Folder or Hub id of the tokenizer."})
+    sample_prompts: list[str] = field(
+        default_factory=lambda: ["The", "나는"], metadata={"help": "Openings that the model continues now and then."}
+    )
+    sample_steps: int = field(default=100, metadata={"help": "Interval of those samples, in steps."})
+
+
+def main(
+    args: PretrainArguments,
+    data_args: DataArguments,
+    model_args: ModelArguments,
+    optimizer_args: OptimizerArguments,
+    training_args: TrainingArguments,
+    stage_args: StageArguments,
+) -> None:
+    stage = Stage.start(
+        "pretrain", args, data_args, model_args, optimizer_args, training_args, stage_args,
+        inputs=(data_args.train_file, data_args.eval_file, args.tokenizer_name_or_path),
+    )  # fmt: skip
+    set_seed(training_args.seed)
+    tokenizer = load_tokenizer(args.tokenizer_name_or_path)
+    model = build_model(model_args, tokenizer)
+    context = model_args.max_position_embeddings
+
+    train_documents, eval_documents = load_splits(data_args, kind="documents")
+    train_set = pack_documents(train_documents, tokenizer, context)
+    eval_set = pack_documents(eval_documents, tokenizer, context) if eval_documents else None
+    print(describe(model, context), f"{len(train_set) * context:,} tokens to train on", sep="\n")
+
+    trainer = Trainer(
+        model=model,
+        args=compile_if_worth_it(training_args, model, len(train_set), context),
+        data_collator=collate_windows,
+        train_dataset=train_set,
+        eval_dataset=eval_set,
+        processing_class=tokenizer,
+        optimizer_cls_and_kwargs=muon_adamw(optimizer_args, training_args),
+        callbacks=[SampleCallback(tokenizer, args.sample_prompts, args.sample_steps)],
+    )
+    fit(trainer, stage, evaluate=lambda: bits_per_byte(model, tokenizer, eval_documents, context))
+
+
+if __name__ == "__main__":
+    run(main, PretrainArguments, DataArguments, ModelArguments, OptimizerArguments, TrainingArguments, StageArguments)

@@ -1,0 +1,107 @@
+"""The exam: questions with known answers, asked greedily, judged against the truth, counted by task and language."""
+
+from collections import Counter
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aji import chatml
+from aji.data.files import find_files, read_rows
+from aji.errors import UserError
+from aji.evals.answers import is_abstention, is_right
+from aji.evals.intervals import share
+from aji.generate import Completion, generate
+
+
+COLUMNS = ("prompt", "answer", "task", "language")
+
+
+def load_exam(source: str, max_questions: int | None = None) -> list[dict]:
+    """Questions of a file: rows `prompt` (messages, or the text of one question), `answer`, `task`, `language`.
+
+    Optional: `wrong` (values that must not stand beside the answer), `text` (the question as a base model is asked).
+
+    Args:
+        max_questions: take only the first so many of each task and language.
+
+    Raises:
+        UserError: naming the row that lacks a column.
+    """
+    files = find_files(source)
+    if not files:
+        raise UserError(f"{source} is not there: give a file of questions.")
+    rows, taken = [], Counter()
+    for place, row in (pair for path in files for pair in read_rows(Path(path))):
+        missing = [name for name in COLUMNS if row.get(name) in (None, "", [])]
+        if missing:
+            raise UserError(f"{place}: found no {missing[0]}, expected {', '.join(COLUMNS)} in every question.")
+        group = (row["task"], row["language"])
+        taken[group] += 1
+        if max_questions is not None and taken[group] > max_questions:
+            continue
+        prompt = row["prompt"]
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        question = messages[-1]["content"]
+        rows.append(
+            {"wrong": [], "text": f"Q: {question}\nA:", **row, "prompt": messages, "answer": str(row["answer"])}
+        )
+    return rows
+
+
+def ask(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: list[dict], chat: bool, max_new_tokens: int
+) -> list[Completion]:
+    """One greedy reply a row: in chat form, or for a base model as the continuation of a written question."""
+    if chat:
+        encoded = chatml.encode(tokenizer, [row["prompt"] for row in rows], add_generation_prompt=True)
+        prompts = [row.input_ids for row in encoded]
+    else:
+        prompts = [tokenizer.encode(row["text"], add_special_tokens=False) for row in rows]
+    return generate(model, tokenizer, prompts, max_new_tokens)
+
+
+def first_line(text: str) -> str:
+    """What a base model says to a question: it goes on with other text after the line."""
+    return text.strip().split("\n")[0]
+
+
+def score(rows: list[dict], completions: list[Completion], chat: bool) -> tuple[dict[str, float], list[dict]]:
+    """Judge the replies.
+
+    Returns:
+        Flat metrics: for each task `TASK`, `TASK_LANGUAGE` (percent right), for people who were never mentioned also
+        `TASK_made_up` (percent that assert something false), and `stopped` (percent of replies that end by
+        themselves), each with `_low`, `_high`, `_n`. And the judged rows: `task`, `language`, `question`, `reply`,
+        `answer`, `right`, `abstained`, `stopped`.
+    """
+    judged = []
+    for row, completion in zip(rows, completions, strict=True):
+        reply = completion.text if chat else first_line(completion.text)
+        judged.append(
+            {
+                "task": row["task"],
+                "language": row["language"],
+                "question": row["prompt"][-1]["content"],
+                "reply": reply,
+                "answer": row["answer"],
+                "right": is_right(reply, row["answer"], row["wrong"]),
+                "abstained": is_abstention(reply),
+                "stopped": completion.stopped,
+            }
+        )
+    metrics = {}
+    for task in dict.fromkeys(row["task"] for row in judged):
+        of_task = [row for row in judged if row["task"] == task]
+        metrics |= _right(task, of_task)
+        for language in sorted({row["language"] for row in of_task}):
+            metrics |= _right(f"{task}_{language}", [row for row in of_task if row["language"] == language])
+        if task == "people_never":
+            made_up = sum(not row["right"] and not row["abstained"] for row in of_task)
+            metrics |= share(f"{task}_made_up", made_up, len(of_task))
+    if chat:
+        metrics |= share("stopped", Counter(row["stopped"] for row in judged)[True], len(judged))
+    return metrics, judged
+
+
+def _right(name: str, rows: list[dict]) -> dict[str, float]:
+    return share(name, sum(row["right"] for row in rows), len(rows))

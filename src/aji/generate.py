@@ -1,0 +1,279 @@
+"""Sampling on any device: many prompts at once for exams, one prompt as a stream of whole characters for chat.
+
+`model.generate` keeps computing rows that have already stopped, so a batch costs as much as its longest reply. An exam
+has many short replies and a few that babble on; the loop here drops finished rows and takes a quarter of the time.
+"""
+
+import copy
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import regex
+import torch
+from tqdm import tqdm
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from aji.errors import UserError
+
+
+# Rows times (prompt + reply) of one batch: bounds the cache of keys and values, whatever the length of the prompts.
+TOKENS_PER_BATCH = 65_536
+# A batch shrinks to these sizes only. The CPU's bf16 kernels are compiled anew for every shape they meet, which costs
+# more than it saves when each finished row makes a shape of its own.
+SIZES = sorted({1} | {factor << shift for factor in (2, 3) for shift in range(16)})
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A reply: its ids and text without the stop token, and whether a stop token ended it."""
+
+    ids: list[int]
+    text: str
+    stopped: bool
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The ids that end a reply: the tokenizer's eos and every eos of the model's generation_config."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    several = configured if isinstance(configured, list | tuple) else [configured]
+    return frozenset(int(token) for token in (tokenizer.eos_token_id, *several) if token is not None)
+
+
+def sample(
+    logits: torch.Tensor, temperature: float = 1.0, top_p: float = 1.0, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """One token id per row, drawn from softmax(logits / temperature); temperature 0 takes the likeliest.
+
+    logits: (rows, vocabulary), returns (rows,). `top_p` < 1 draws from the smallest set of tokens whose probability
+    reaches it (nucleus sampling, Holtzman et al. 2020).
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits.float()
+    probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    if top_p < 1:
+        ordered, order = probabilities.sort(-1, descending=True)
+        ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
+        probabilities = torch.zeros_like(probabilities).scatter(-1, order, ordered)
+    # The inverse of the cumulative distribution needs one random number a row; torch.multinomial draws one per token
+    # of the vocabulary, a third of the whole time for a small model. float64 keeps the rarest tokens exact.
+    mass = probabilities.cumsum(-1, dtype=torch.float32 if logits.device.type == "mps" else torch.float64)
+    drawn = torch.rand((len(mass), 1), generator=generator, device=mass.device, dtype=mass.dtype) * mass[:, -1:]
+    return torch.searchsorted(mass, drawn, right=True).squeeze(1).clamp_(max=logits.shape[-1] - 1)
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int | None = None,
+    batch_size: int = 256,
+    stop: Collection[int] | None = None,
+    dtype: torch.dtype | None = None,
+    progress: str | None = None,
+) -> list[Completion]:
+    """Complete every prompt (token ids); completions come in the order of the prompts.
+
+    A reply ends at a token of `stop` (default: `stop_ids`), after `max_new_tokens`, or where the context is full. Same
+    seed, prompts and batch_size: same replies; without a seed torch's global random state is used. `dtype` computes
+    with weights in that type (a copy, for this call): bfloat16 is fastest on CPUs with AMX or AVX512-BF16. `progress`
+    names a progress bar. Raises UserError when a prompt leaves no room in the model's context.
+    """
+    check_sampling(temperature, top_p, max_new_tokens)
+    stop = stop_ids(model, tokenizer) if stop is None else frozenset(stop)
+    limits = [_room(model, prompt, max_new_tokens) for prompt in prompts]
+    replies: list[tuple[list[int], bool]] = [([], False)] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    with _ready(model, dtype) as ready, tqdm(total=len(prompts), desc=progress, disable=not progress) as bar:
+        generator = _generator(ready.device, seed)
+        for batch in _batches(order, [len(prompt) for prompt in prompts], max_new_tokens, batch_size):
+            done = _complete(
+                ready,
+                [prompts[index] for index in batch],
+                [limits[index] for index in batch],
+                stop,
+                lambda logits: sample(logits, temperature, top_p, generator),
+            )
+            for index, reply in zip(batch, done, strict=True):
+                replies[index] = reply
+            bar.update(len(batch))
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids, _ in replies]
+    return [Completion(ids, text, stopped) for (ids, stopped), text in zip(replies, texts, strict=True)]
+
+
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: list[int],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int | None = None,
+    stop: Collection[int] | None = None,
+) -> Iterator[str]:
+    """Yield the reply to one prompt in pieces of whole characters, as they become certain.
+
+    A character that is spread over several tokens (a Korean syllable, an emoji with joiners, a letter with its
+    accents) is shown when the next one begins or the reply ends, never in part. Raises UserError as `generate` does.
+    """
+    check_sampling(temperature, top_p, max_new_tokens)
+    stop = stop_ids(model, tokenizer) if stop is None else frozenset(stop)
+    limit = _room(model, prompt_ids, max_new_tokens)
+    ids: list[int] = []
+    shown = 0
+    with _ready(model, None) as ready:
+        generator = _generator(ready.device, seed)
+        cache = DynamicCache(config=ready.config)
+        inputs, mask, positions = _pad_left([prompt_ids], ready.device)
+        while len(ids) < limit:
+            chosen = sample(_next_logits(ready, inputs, mask, positions, cache), temperature, top_p, generator)
+            if chosen.item() in stop:
+                break
+            ids.append(chosen.item())
+            text = tokenizer.decode(ids, skip_special_tokens=True)
+            certain = _certain(text, shown)
+            if certain > shown:
+                yield text[shown:certain]
+                shown = certain
+            inputs, positions = chosen[None], positions[:, -1:] + 1
+    rest = tokenizer.decode(ids, skip_special_tokens=True)[shown:]
+    if rest:
+        yield rest
+
+
+def check_sampling(temperature: float, top_p: float, max_new_tokens: int) -> None:
+    """Raise UserError when a setting of the sampler makes no sense."""
+    if not 0 <= temperature < float("inf"):
+        raise UserError(f"temperature is {temperature:g}; expected 0 (greedy) or a positive number such as 0.7.")
+    if not 0 < top_p <= 1:
+        raise UserError(f"top_p is {top_p:g}; expected a number above 0 and at most 1 (1 keeps every token).")
+    if max_new_tokens < 1:
+        raise UserError(f"max_new_tokens is {max_new_tokens}; expected 1 or more.")
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """The number of tokens that the model can see at once, None when its config does not bound it."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def _certain(text: str, shown: int) -> int:
+    """The length of the part of `text` that no further token can change, at least `shown`."""
+    # Bytes that are not (yet) a character decode to U+FFFD.
+    clusters = regex.findall(r"\X", text[shown:].rstrip("\ufffd"))
+    return shown + sum(map(len, clusters[:-1]))
+
+
+def _room(model: PreTrainedModel, prompt: list[int], max_new_tokens: int) -> int:
+    if not prompt:
+        raise ValueError("an empty prompt: begin with the tokenizer's bos_token_id")
+    context = context_of(model)
+    if context is None:
+        return max_new_tokens
+    if len(prompt) >= context:
+        raise UserError(
+            f"a prompt has {len(prompt)} tokens, and the model sees {context}, reply included: shorten the prompt."
+        )
+    return min(max_new_tokens, context - len(prompt))
+
+
+def _generator(device: torch.device, seed: int | None) -> torch.Generator | None:
+    return None if seed is None else torch.Generator(device).manual_seed(seed)
+
+
+@contextmanager
+def _ready(model: PreTrainedModel, dtype: torch.dtype | None) -> Iterator[PreTrainedModel]:
+    """The model in eval mode, not compiled (every new length would compile again), as a copy in `dtype` if given."""
+    plain = getattr(model, "_orig_mod", model)
+    modes = [(module, module.training) for module in plain.modules()]
+    plain.eval()
+    try:
+        if dtype not in (None, plain.dtype):
+            plain = copy.deepcopy(plain)
+            # Not plain.to(dtype): it would round the rotary frequencies too, which must stay float32.
+            for parameter in plain.parameters():
+                parameter.data = parameter.data.to(dtype)
+        yield plain
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _batches(order: list[int], lengths: list[int], max_new_tokens: int, batch_size: int) -> Iterator[list[int]]:
+    """Cut `order` (shortest prompt first) into batches of at most `batch_size` rows and TOKENS_PER_BATCH tokens."""
+    batch: list[int] = []
+    for index in order:
+        tokens = (len(batch) + 1) * (lengths[index] + max_new_tokens)
+        if batch and (len(batch) == batch_size or tokens > TOKENS_PER_BATCH):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+@torch.inference_mode()
+def _next_logits(model, inputs, mask, positions, cache) -> torch.Tensor:
+    """(rows, vocabulary) in float32: the scores of the token after the last of `inputs`."""
+    output = model(
+        input_ids=inputs,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits[:, -1].float()
+
+
+def _pad_left(
+    prompts: list[list[int]], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """(ids, mask, positions), each (rows, longest); no mask when all prompts are of one length (faster)."""
+    longest = max(map(len, prompts))
+    # The id of the padding is never looked at: the mask hides it.
+    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    positions = torch.arange(longest, device=device)[None] - (longest - lengths)[:, None]
+    mask = None if bool((lengths == longest).all()) else (positions >= 0).long()
+    return ids, mask, positions.clamp(min=0)
+
+
+@torch.inference_mode()
+def _complete(model, prompts, limits, stop, choose) -> list[tuple[list[int], bool]]:
+    """Complete one batch. Rows that have ended leave it when enough of them have, down to the next of SIZES."""
+    replies: list[list[int]] = [[] for _ in prompts]
+    stopped = [False] * len(prompts)
+    rows: list[int | None] = list(range(len(prompts)))  # the prompt of each row, None for a row that has ended
+    inputs, mask, positions = _pad_left(prompts, model.device)
+    cache = DynamicCache(config=model.config)
+    while True:
+        chosen = choose(_next_logits(model, inputs, mask, positions, cache))
+        for slot, token in enumerate(chosen.tolist()):
+            row = rows[slot]
+            if row is None:
+                continue
+            if token in stop:
+                stopped[row], rows[slot] = True, None
+                continue
+            replies[row].append(token)
+            if len(replies[row]) == limits[row]:
+                rows[slot] = None
+        going = [slot for slot, row in enumerate(rows) if row is not None]
+        if not going:
+            return list(zip(replies, stopped, strict=True))
+        inputs, positions = chosen[:, None], positions[:, -1:] + 1
+        size = next((size for size in SIZES if size >= len(going)), len(rows))
+        if size < len(rows):
+            ended = [slot for slot, row in enumerate(rows) if row is None]
+            keep = sorted(going + ended[: size - len(going)])
+            rows = [rows[slot] for slot in keep]
+            kept = torch.tensor(keep, device=inputs.device)
+            cache.batch_select_indices(kept)
+            inputs, positions = inputs[kept], positions[kept]
+            mask = None if mask is None else mask[kept]
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)

@@ -1,0 +1,91 @@
+"""The record beside every output, and writing so that nothing is ever half there. Quick to import: no torch."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+MANIFEST = "stage.json"
+STARTED = "started.json"
+METRICS = "metrics.json"
+# What tells of a run, as against what it made.
+RECORDS = (MANIFEST, STARTED, METRICS, "training_args.bin", "README.md", "trainer_state.json")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the whole new one, never a half."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """A folder to write in that becomes `path` by rename when the block ends well, and vanishes when it does not."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(partial, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 over what a stage made (names and bytes; no checkpoints, no records of the run itself)."""
+    if path.is_file():
+        return file_hash(path)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        name = file.relative_to(path)
+        if name.parts[0].startswith(("checkpoint-", ".")) or name.name in RECORDS:
+            continue
+        digest.update(f"{name.as_posix()} {file_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def fingerprint(source: str) -> dict:
+    """Where an input came from: its path, the stage that made it, and the hash of its content."""
+    path = Path(source)
+    if not path.exists():
+        return {"path": source, "sha256": None}  # a model or data set of the Hub: its own revision names it
+    manifest = next((folder / MANIFEST for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
+    stage = read_json(manifest)["recipe"] if manifest else None
+    known = read_json(manifest)["content_hash"] if manifest and path.is_dir() else None
+    return {"path": source, "stage": stage, "sha256": known or content_hash(path)}
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file is there and holds whole JSON."""
+    try:
+        read_json(path)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,346 @@
+"""What all stages share: the entry point, the folder they write, the manifest that says where it came from, `fit`."""
+
+import dataclasses
+import enum
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import torch
+import transformers
+from accelerate import PartialState
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from aji.callbacks import ConsoleCallback, StopCallback
+from aji.config import can_compile, parse, set_explicitly, use_all_threads
+from aji.errors import Interrupted, UserError, report_errors
+from aji.manifest import (
+    MANIFEST,
+    METRICS,
+    STARTED,
+    atomic_dir,
+    content_hash,
+    fingerprint,
+    is_json,
+    read_json,
+    write_json,
+)
+from aji.model import count_parameters, flops_per_token
+from aji.report import tables
+from aji.report.card import write_card
+
+
+PACKAGES = ("torch", "transformers", "trl", "datasets", "accelerate", "peft", "tokenizers")
+# Settings that say how a run is driven, not what it computes: they may differ when it is taken up again.
+NOT_IDENTITY = {
+    "output_dir",
+    "if_exists",
+    "resume_from_checkpoint",
+    "report_to",
+    "push_to_hub",
+    "hub_token",
+    "run_name",
+}
+
+
+@dataclass
+class StageArguments:
+    """How a stage treats the folder that it writes."""
+
+    if_exists: Literal["refuse", "rebuild"] = field(
+        default="refuse",
+        metadata={
+            "help": "When `output_dir` already holds a run. refuse: stop. rebuild (what make uses): go on with an "
+            "unfinished run of the same settings, replace any other."
+        },
+    )
+
+
+@dataclass
+class FolderArguments(StageArguments):
+    """`StageArguments` for stages whose trainer does not bring an `output_dir` of its own."""
+
+    output_dir: str = field(default="", metadata={"help": "Folder that the stage writes."})
+    seed: int = field(default=42, metadata={"help": "Seed of everything random in this stage."})
+
+
+def run(main: Callable[..., None], *argument_types: type) -> None:
+    """Entry point of every recipe: parse the command line, use every core, tell the user's mistakes in one line."""
+    with report_errors():
+        arguments = parse(*argument_types, description=sys.modules["__main__"].__doc__)
+        use_all_threads()
+        if not sys.stderr.isatty():  # a bar that cannot move fills a log file
+            datasets.disable_progress_bars()
+            transformers.utils.logging.disable_progress_bar()
+        main(*arguments)
+
+
+def resolved(arguments: tuple) -> dict[str, Any]:
+    """All settings of a run in one flat dictionary of plain values."""
+    settings = {}
+    for argument in arguments:
+        for entry in dataclasses.fields(argument):
+            value = getattr(argument, entry.name)
+            settings[entry.name] = value.value if isinstance(value, enum.Enum) else value
+    settings.pop("hub_token", None)
+    return json.loads(json.dumps(settings, default=str))
+
+
+def git_commit() -> str | None:
+    """The commit of the code that runs, marked when files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here), "-c", f"safe.directory={here.parents[1]}"]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def peak_memory_gb() -> float:
+    """Largest resident memory of this process so far, in GB (10^9 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
+
+
+@dataclass
+class Stage:
+    """One run of one recipe in one folder, from the check that the folder is free to the manifest."""
+
+    recipe: str
+    output_dir: Path
+    settings: dict
+    parents: list[dict]
+    resume: bool = False
+    metrics: dict = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    @classmethod
+    def start(cls, recipe: str, *arguments: Any, inputs: tuple[str | None, ...] = ()) -> "Stage":
+        """Claim `output_dir` for this run.
+
+        Raises:
+            UserError: when the folder holds another run, or files that no run made.
+        """
+        settings = resolved(arguments)
+        if not settings.get("output_dir"):
+            raise UserError(
+                "output_dir is missing: say where the stage shall write, for instance --output_dir runs/mine."
+            )
+        parents = [fingerprint(source) for source in inputs if source]
+        stage = cls(recipe, Path(settings["output_dir"]), settings, parents)
+        with PartialState().main_process_first():
+            if PartialState().is_main_process:
+                stage._claim()
+        stage.resume = stage._last_checkpoint() is not None
+        return stage
+
+    @property
+    def identity(self) -> dict:
+        """What makes two runs the same run: recipe, settings, content of the inputs."""
+        settings = {key: value for key, value in self.settings.items() if key not in NOT_IDENTITY}
+        return {"recipe": self.recipe, "settings": settings, "inputs": [parent["sha256"] for parent in self.parents]}
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint to go on from, None for a fresh start."""
+        return str(self._last_checkpoint()) if self.resume else None
+
+    def _last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was written to its end: upstream writes its state file last."""
+        complete = [path.parent for path in self.output_dir.glob("checkpoint-*/trainer_state.json") if is_json(path)]
+        return max(complete, key=lambda folder: int(folder.name.split("-")[-1]), default=None)
+
+    def _claim(self) -> None:
+        folder, rebuild = self.output_dir, self.settings.get("if_exists") == "rebuild"
+        if folder.is_file():
+            raise UserError(f"{folder} is a file: give a folder as --output_dir.")
+        # A run that left nothing but its mark has nothing to lose: a mistyped input, say.
+        if folder.is_dir() and any(path.name != STARTED for path in folder.iterdir()):
+            unfinished = read_json(folder / STARTED) if is_json(folder / STARTED) else None
+            finished = read_json(folder / MANIFEST) if is_json(folder / MANIFEST) else None
+            if unfinished is None and finished is None:
+                raise UserError(f"{folder} holds files that no run of aji made: give another --output_dir.")
+            same = unfinished is not None and unfinished["identity"] == self.identity
+            if not rebuild:
+                self._refuse(unfinished, finished, same)
+            if not same:
+                shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / STARTED, {"identity": self.identity, "started": self.started})
+
+    def _refuse(self, unfinished: dict | None, finished: dict | None, same: bool) -> None:
+        """Raise unless the user asked to resume this very run."""
+        other = "give another --output_dir, or --if_exists rebuild to replace it"
+        if unfinished is None:
+            raise UserError(f"{self.output_dir} holds a finished run of {finished['recipe']}: {other}.")
+        if not same:
+            raise UserError(
+                f"{self.output_dir} holds an unfinished run that differs in "
+                f"{_differences(unfinished['identity'], self.identity)}: {other}."
+            )
+        if not self.settings.get("resume_from_checkpoint"):
+            raise UserError(
+                f"{self.output_dir} holds an unfinished run of these settings: "
+                f"go on with --resume_from_checkpoint true, or {other}."
+            )
+
+    @contextmanager
+    def writing(self) -> Iterator[Path]:
+        """For stages that make files rather than train: a folder whose content appears as a whole, or not at all.
+
+        What the block puts into `self.metrics` becomes `metrics.json`.
+        """
+        with atomic_dir(self.output_dir) as folder:
+            yield folder
+            self.finish(self.metrics, folder)
+
+    def finish(self, metrics: dict, folder: Path | None = None) -> None:
+        """Write `metrics.json` and, last of all, `stage.json`: with it the stage counts as complete."""
+        folder = folder or self.output_dir
+        write_json(folder / METRICS, metrics)
+        write_json(folder / MANIFEST, self._manifest(folder))
+        (folder / STARTED).unlink(missing_ok=True)
+
+    def _manifest(self, folder: Path) -> dict:
+        return {
+            "recipe": self.recipe,
+            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "wall_seconds": round(time.time() - self.started, 1),
+            "peak_memory_gb": peak_memory_gb(),
+            "machine": {
+                "cores": len(os.sched_getaffinity(0)),
+                "architecture": platform.machine(),
+                "device": str(PartialState().device),
+            },
+            "content_hash": content_hash(folder),
+            "parents": self.parents,
+            "seed": self.settings.get("seed"),
+            "git_commit": git_commit(),
+            "packages": {name: version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "settings": self.settings,
+        }
+
+
+def _differences(old: dict, new: dict) -> str:
+    """The settings in which two identities differ, a few of them, in words."""
+    if old["recipe"] != new["recipe"]:
+        return f"recipe ({old['recipe']} there, {new['recipe']} here)"
+    keys = sorted(set(old["settings"]) | set(new["settings"]))
+    changed = [key for key in keys if old["settings"].get(key) != new["settings"].get(key)]
+    words = [f"{key} ({old['settings'].get(key)} there, {new['settings'].get(key)} here)" for key in changed[:3]]
+    if len(changed) > 3:
+        words.append(f"{len(changed) - 3} more")
+    return ", ".join(words) or "the content of its inputs"
+
+
+# torch.compile takes about this long on two cores, and then saves about a quarter of the time.
+COMPILE_SECONDS = 25
+COMPILE_SAVES = 0.25
+# Floating-point operations per second and core that eager training reaches (bf16, fp32), for deciding on it.
+CPU_SPEED = {True: 1.5e11, False: 0.6e11}
+
+
+def compile_if_worth_it(args: TrainingArguments, model: PreTrainedModel, rows: int, length: int) -> TrainingArguments:
+    """Switch `torch_compile` on where a compiler exists and the run is long enough to earn its start back.
+
+    What the user set is left alone. Decides for the CPU, from the FLOPs of the run; on a GPU it stays a choice.
+
+    Args:
+        rows: rows of the training set.
+        length: tokens per row.
+    """
+    if set_explicitly(args, "torch_compile") or args.device.type != "cpu" or not can_compile():
+        return args
+    steps_rows = args.train_batch_size * args.gradient_accumulation_steps
+    total_rows = args.max_steps * steps_rows if args.max_steps > 0 else rows * args.num_train_epochs
+    speed = CPU_SPEED[bool(args.bf16)] * torch.get_num_threads()
+    seconds = total_rows * length * flops_per_token(model, length) / speed
+    if seconds * COMPILE_SAVES < COMPILE_SECONDS or rows < steps_rows:
+        return args
+    print("compiling the model; the first step takes up to a minute")
+    # A last batch of another size would be compiled anew.
+    return dataclasses.replace(args, torch_compile=True, dataloader_drop_last=True)
+
+
+def fit(trainer: Trainer, stage: Stage, evaluate: Callable[[], dict] | None = None) -> dict:
+    """The tail of every training recipe: train or resume, save, evaluate, write metrics, manifest and card.
+
+    Args:
+        trainer: a `Trainer` of transformers or trl, its data already in place.
+        stage: the run, from `Stage.start`.
+        evaluate: more measurements on the trained model, added to the metrics; returns flat names and numbers.
+
+    Returns:
+        The metrics that were written to `metrics.json`.
+
+    Raises:
+        Interrupted: after Ctrl-C, once the step is finished and a checkpoint is saved.
+    """
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    tokens_per_step = len(trainer.train_dataset[0]["input_ids"]) * trainer._train_batch_size
+    tokens_per_step *= trainer.args.gradient_accumulation_steps * trainer.args.world_size
+    console = ConsoleCallback(tokens_per_step)
+    trainer.add_callback(console)
+    stop = StopCallback()
+    trainer.add_callback(stop)
+
+    with stop.on_interrupt():
+        train = trainer.train(resume_from_checkpoint=stage.checkpoint).metrics
+    if stop.requested:
+        raise Interrupted(
+            f"Interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is saved in "
+            f"{stage.output_dir}. Go on with the same command and --resume_from_checkpoint true."
+        )
+    steps = trainer.state.global_step
+    metrics = {
+        "train_loss": round(train["train_loss"], 4),
+        "train_steps": steps,
+        "train_tokens": steps * tokens_per_step,
+        "train_seconds": round(train["train_runtime"], 1),
+        "train_tokens_per_second": round((steps - console.first_step) * tokens_per_step / train["train_runtime"]),
+        "parameters": count_parameters(trainer.model),
+    }
+    if trainer.eval_dataset is not None:
+        metrics["eval_loss"] = round(trainer.evaluate()["eval_loss"], 4)
+    metrics |= evaluate() if evaluate else {}
+    _save(trainer, stage, metrics)
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
+    if trainer.is_world_process_zero():
+        tables.show(metrics, title=str(stage.output_dir))
+    return metrics
+
+
+def _save(trainer: Trainer, stage: Stage, metrics: dict) -> None:
+    """Write the model beside its place, then move it there file by file; the manifest comes last."""
+    partial = stage.output_dir / ".partial"
+    trainer.save_model(str(partial))
+    if not trainer.is_world_process_zero():
+        return
+    for file in partial.iterdir():
+        os.replace(file, stage.output_dir / file.name)
+    partial.rmdir()
+    write_json(stage.output_dir / "log_history.json", trainer.state.log_history)
+    write_card(stage.output_dir, stage.recipe, stage.parents, metrics)
+    stage.finish(metrics)
+    for checkpoint in stage.output_dir.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)

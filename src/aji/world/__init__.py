@@ -1,0 +1,7 @@
+"""The embedded world: everything the laptop profile learns from, and the truth about it."""
+
+from aji.world.arguments import WorldArguments
+from aji.world.build import World, build_world, write_world
+
+
+__all__ = ["World", "WorldArguments", "build_world", "write_world"]

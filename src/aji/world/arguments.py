@@ -1,0 +1,39 @@
+"""The sizes of the embedded world. A module of its own, so that every part of the world can read them."""
+
+from dataclasses import dataclass, field
+
+
+def _size(default: int, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class WorldArguments:
+    """What is generated. One seed and the same sizes give the same bytes on every machine."""
+
+    output_dir: str = field(default="", metadata={"help": "Folder the world is written to."})
+    seed: int = _size(1443, "Seed of everything that is drawn, 0 or more.")
+
+    people: int = _size(300, "Invented people: a third often mentioned, a third rarely, a third never.")
+    often_mentions_top: int = _size(300, "Documents per language that mention the most famous person.")
+    often_mentions_bottom: int = _size(60, "Documents per language that mention the last of the often mentioned.")
+    common_mentions: int = _size(70, "Documents per language that state each fact of common knowledge.")
+    arithmetic_documents: int = _size(5500, "Arithmetic lessons, both languages together.")
+    story_documents: int = _size(1600, "Stories that state no fact, both languages together.")
+    repeated_pages: int = _size(8, "Pages that are repeated word for word, for the memorisation probe.")
+    repeated_copies: int = _size(10, "How often each repeated page occurs.")
+    validation_percent: float = field(
+        default=2.0, metadata={"help": "Validation documents, in percent of the training documents."}
+    )
+
+    dialogs: int = _size(12000, "Training dialogs, both languages together.")
+    dialogs_validation: int = _size(400, "Validation dialogs.")
+    sft_people_share: float = field(
+        default=0.5,
+        metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
+    )
+    problems: int = _size(4000, "Training problems, both languages together.")
+    problems_validation: int = _size(200, "Validation problems.")
+    problems_test: int = _size(600, "Test problems.")
+    sum_digits: int = _size(3, "Digits of the longest sums in dialogs, problems and the exam.")
+    exam_items: int = _size(200, "Exam questions per kind of arithmetic problem and language; facts are all asked.")

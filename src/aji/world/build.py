@@ -1,0 +1,95 @@
+"""The whole world at once: all its files from one seed, and how they are written."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from aji.errors import UserError
+from aji.world.arguments import WorldArguments
+from aji.world.dialogs import build_dialogs
+from aji.world.documents import build_documents, fact_key
+from aji.world.exam import build_exam
+from aji.world.facts import LANGUAGES, Fact, common_facts
+from aji.world.people import Person, build_people
+from aji.world.problems import build_problems
+
+
+@dataclass(frozen=True)
+class World:
+    """All rows of a world by file name, and what they were made from."""
+
+    people: list[Person]
+    facts: list[Fact]
+    files: dict[str, list[dict]]
+
+    def content(self) -> dict[str, bytes]:
+        """The bytes of every file: JSON lines, UTF-8, one row a line."""
+        return {
+            name: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+            for name, rows in self.files.items()
+        }
+
+
+def build_world(args: WorldArguments) -> World:
+    """Generates the whole world; the same arguments give the same rows.
+
+    Every part draws from its own stream of random numbers, so that one of other size leaves the others as they are.
+    Raises UserError for sizes that make no sense.
+    """
+    for name, size in asdict(args).items():
+        if isinstance(size, int | float) and size < 0:
+            raise UserError(f"{name} is {size}, expected 0 or more. Give the number of rows to generate.")
+    people = build_people(_stream(args, "people"), args.people, args.often_mentions_top, args.often_mentions_bottom)
+    facts = common_facts()
+    stated: Counter = Counter()
+    documents = build_documents(people, facts, _stream(args, "documents"), args, stated)
+    dialogs = build_dialogs(people, facts, _stream(args, "dialogs"), args)
+    problems = build_problems(_stream(args, "problems"), args)
+    exam = build_exam(people, facts, _stream(args, "exam"), args)
+    everything = [*(fact for person in people for fact in person.facts), *facts]
+    files = {f"documents_{split}.jsonl": rows for split, rows in zip(("train", "validation"), documents, strict=True)}
+    files |= {f"dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), dialogs, strict=True)}
+    files |= {
+        f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
+    }
+    files["exam.jsonl"] = exam
+    files["facts.jsonl"] = [_truth(fact, stated) for fact in everything]
+    return World(people, facts, files)
+
+
+def _stream(args: WorldArguments, part: str) -> random.Random:
+    # A string seeds through SHA-512, the same on every machine; unlike hash() it does not change from run to run.
+    return random.Random(f"{args.seed} {part}")
+
+
+def _truth(fact: Fact, stated: Counter) -> dict:
+    """A row of facts.jsonl; `mentions` is the number of training documents that state this very fact."""
+    return {
+        "subject": {language: fact.subject[language] for language in LANGUAGES},
+        "relation": fact.relation,
+        "answer": {language: fact.answer[language] for language in LANGUAGES},
+        "group": fact.group,
+        "mentions": {language: stated[fact_key(fact, language)] for language in LANGUAGES},
+    }
+
+
+def write_world(world: World, folder: Path) -> dict:
+    """Writes every file of the world into `folder`, which exists, and returns the metrics: counts, bytes, hash."""
+    digest = hashlib.sha256()
+    metrics = {}
+    for name, data in world.content().items():
+        (folder / name).write_bytes(data)
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+        metrics[f"{name.removesuffix('.jsonl')}_rows"] = len(world.files[name])
+    sizes: Counter = Counter()
+    for row in world.files["documents_train.jsonl"]:
+        size = len(row["text"].encode())
+        sizes.update(
+            {"bytes": size, f"bytes_{row['language']}": size, f"bytes_{row['language']}_{row['genre']}": size}
+        )
+    metrics |= {f"documents_train_{name}": size for name, size in sorted(sizes.items())}
+    metrics |= {f"people_{group}": count for group, count in Counter(person.group for person in world.people).items()}
+    return {**metrics, "facts_common": len(world.facts), "world_sha256": digest.hexdigest()}

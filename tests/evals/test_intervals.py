@@ -1,0 +1,25 @@
+import pytest
+
+from aji.evals.intervals import mean, share
+
+
+def test_wilson_interval_of_a_known_case():
+    # 8 of 10: the textbook's interval is 0.490 to 0.943.
+    assert share("x", 8, 10) == {"x": 80.0, "x_low": 49.02, "x_high": 94.33, "x_n": 10}
+
+
+def test_extreme_shares_stay_inside_and_keep_a_width():
+    assert share("x", 0, 20)["x_low"] == 0.0
+    assert share("x", 0, 20)["x_high"] == pytest.approx(16.11, abs=0.01)
+    assert share("x", 20, 20)["x_high"] == 100.0
+
+
+def test_nothing_asked_gives_no_figure():
+    assert share("x", 0, 0) == {}
+    assert mean("x", []) == {}
+
+
+def test_mean_interval():
+    metrics = mean("x", [1.0, 2.0, 3.0, 4.0])
+    assert metrics["x"] == 2.5
+    assert metrics["x_high"] - metrics["x"] == pytest.approx(1.96 * 1.29099 / 2, abs=1e-3)

@@ -1,0 +1,326 @@
+"""The documents tell the truth: commands parse, paths exist, tree and names of metrics are the real ones."""
+
+import ast
+import importlib
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accelerate.commands.launch import launch_command_parser
+
+from aji import cli
+from aji.config import parse
+from aji.evals.exam import score
+from aji.generate import Completion
+from aji.world import WorldArguments, build_world
+from test_configs import argument_types, load_recipe
+
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "recipes/README.md")]
+DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+# Shell commands that need no check of ours.
+PLAIN = ("source", "sed", "cd", "git", "echo", "pre-commit")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def lines_of(script: str) -> list[list[str]]:
+    """The commands of a shell script in words; a pipe makes two."""
+    commands = []
+    for line in script.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        groups = itertools.groupby(words, lambda word: word == "|")
+        commands += [list(group) for is_pipe, group in groups if not is_pipe]
+    return commands
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def commands_of(path: Path) -> list[list[str]]:
+    return [command for block in blocks(path, "bash") for command in lines_of(block)]
+
+
+def comment_commands(text: str) -> list[list[str]]:
+    """The `accelerate launch` commands in a docstring, continued lines joined."""
+    found = re.findall(r"^ *(accelerate launch (?:.*\\\n)*.*)", text, re.M)
+    return [command for script in found for command in lines_of(script)]
+
+
+def check_launch(words: list[str], copies: dict[str, str]) -> None:
+    launched = launch_command_parser().parse_args(words)
+    assert launched.config_file is None or Path(launched.config_file).is_file()
+    script = Path(launched.training_script)
+    assert script.parent == Path("recipes") and script.is_file(), f"no recipe {script}"
+    argv = [copies.get(word, word) for word in launched.training_script_args]
+    if argv != ["--help"]:
+        parse(*argument_types(script.stem), argv=argv)
+
+
+def check_make(words: list[str]) -> None:
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    assert Path(settings.get("ACCELERATE", "Makefile")).is_file()
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", "-n", *words], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+
+
+def check_aji(words: list[str], monkeypatch) -> None:
+    module = importlib.import_module(cli.COMMANDS[words[0]][0])
+    seen = []
+    monkeypatch.setattr(module, "main", seen.append)
+    cli.main(words)
+    assert len(seen) == 1
+
+
+def copied(source: str, target: str) -> dict[str, str]:
+    """Which file each file is a copy of after `cp source target`."""
+    if Path(source).is_file():
+        return {target: source}
+    assert Path(source).is_dir(), f"cp: no {source}"
+    return {f"{target}/{path.name}": str(path) for path in Path(source).iterdir()}
+
+
+def check(command: list[str], copies: dict[str, str], monkeypatch) -> None:
+    program, *words = command
+    program = program.removeprefix(".venv/bin/")
+    if program == "accelerate":
+        assert words[0] == "launch"
+        check_launch(words[1:], copies)
+    elif program == "make":
+        check_make(words)
+    elif program == "aji":
+        check_aji(words, monkeypatch)
+    elif program == "cp":
+        copies |= copied(*[word for word in words if not word.startswith("-")])
+    else:
+        assert program in PLAIN, f"unknown command {program}"
+
+
+def test_there_are_commands_to_check():
+    assert min(len(commands_of(ROOT / name)) for name in ("README.md", "recipes/README.md", "docs/sft.md")) > 0
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_commands_parse(path, monkeypatch):
+    copies: dict[str, str] = {}
+    for command in commands_of(path):
+        try:
+            check(command, copies, monkeypatch)
+        except (Exception, SystemExit) as error:
+            pytest.fail(f"{path.name}: {shlex.join(command)}\n{error}")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=lambda path: path.name)
+def test_commands_of_docstrings_parse(path, monkeypatch):
+    commands = comment_commands(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))))
+    assert commands
+    for command in commands:
+        try:
+            check(command, {}, monkeypatch)
+        except (Exception, SystemExit) as error:
+            pytest.fail(f"{path.name}: {shlex.join(command)}\n{error}")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+def test_links_and_paths_exist(path):
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (path.parent / name).resolve() if name else path
+        assert linked.exists(), f"{path.name} links to {target}"
+        headings = re.findall(r"^#+ (.*)", linked.read_text(encoding="utf-8"), re.M) if anchor else []
+        slugs = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in slugs, f"{path.name} links to {target}"
+    for name in re.findall(r"`((?:src|recipes|configs|tests|docs|bench|\.ci)/[\w./-]+)`", text):
+        invented = name.startswith("configs/mine") or "STAGE" in name
+        assert invented or Path(name).exists(), f"{path.name} names {name}"
+
+
+def files_of_the_checkout() -> list[str]:
+    git = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(git, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not in a checkout of git")
+    return [name for name in done.stdout.split("\0") if name and Path(name).exists()]
+
+
+def tree_of_the_readme() -> dict[str, set[str]]:
+    """Folder -> names in it; "" is the top. A folder has a / at its end; what follows # is a comment."""
+    block = next(block for block in blocks(ROOT / "README.md", "text") if "pyproject.toml" in block)
+    tree: dict[str, set[str]] = {"": set()}
+    for line in block.splitlines():
+        words = line.partition("#")[0].split()
+        if not line.startswith(" "):
+            (folder,) = words
+            tree[""].add(folder.partition("/")[0] + "/" * ("/" in folder))
+        else:
+            assert not tree.get(folder, set()) & set(words), f"twice in the tree: {words}"
+            tree.setdefault(folder, set()).update(words)
+    return tree
+
+
+def test_the_tree_in_the_readme_is_that_of_the_files():
+    files = files_of_the_checkout()
+    tree = tree_of_the_readme()
+    for folder, names in tree.items():
+        inside = [name.removeprefix(folder) for name in files if name.startswith(folder)]
+        real = {name.partition("/")[0] + "/" * ("/" in name) for name in inside}
+        assert sorted(names) == sorted(real), f"the tree of the README at {folder or 'the top'}"
+    shown = {name for name in tree[""] if name.endswith("/") and not name.startswith(".")}
+    assert {folder.partition("/")[0] + "/" for folder in tree if folder} == shown
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+# docs/metrics.md
+
+
+def sections() -> dict[str, str]:
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    found = re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    merged: dict[str, str] = {}
+    for title, body in found:
+        for name in title.split(", "):
+            merged[name] = merged.get(name, "") + body
+    return merged
+
+
+def table(body: str) -> Iterator[tuple[list[str], str]]:
+    """The names in the first cell of each row, and the text of the last one."""
+    for line in body.splitlines():
+        if line.startswith("| `"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            yield re.findall(r"`([^`]+)`", cells[0]), line.strip("| ").split("|")[-1].strip() if len(cells) > 2 else ""
+
+
+def placeholders() -> dict[str, str]:
+    """Capitals of the names -> a pattern of what can stand for them."""
+    patterns = {"GROUP": r"[\w.-]+", "TOKENIZER": r"[\w.-]+"}
+    for line in sections()["What the capitals stand for"].splitlines():
+        if cells := re.match(r"\| `([A-Z]+)` \| (.*) \|", line):
+            patterns.setdefault(cells[1], "|".join(re.findall(r"`([^`]+)`", cells[2].partition(";")[0])))
+    return patterns
+
+
+def documented(stage: str) -> dict[str, bool]:
+    """Regular expressions of the names of a stage, and whether they have an interval."""
+    fill = placeholders()
+    names = {}
+    for patterns, _ in table(sections()[stage]):
+        row = next(line for line in sections()[stage].splitlines() if line.startswith(f"| `{patterns[0]}`"))
+        has_interval = row.rstrip("| ").split("|")[-1].strip() in ("questions", "windows")
+        for pattern in patterns:
+            expression = re.sub("[A-Z]+", lambda word: f"(?:{fill[word[0]]})", pattern)
+            names[expression] = has_interval
+    return names
+
+
+def assert_documented(stage: str, metrics: dict, absent: tuple[str, ...] = ()) -> None:
+    """Every name is documented, with its interval where it has one, and every documented one but `absent` is there."""
+    patterns = documented(stage)
+    bases = {name for name in metrics if not re.search(r"_(?:low|high|n)$", name)}
+    unknown = [name for name in bases if not any(re.fullmatch(pattern, name) for pattern in patterns)]
+    assert unknown == [], f"docs/metrics.md does not tell of {unknown} in {stage}"
+    for pattern, has_interval in patterns.items():
+        matching = [name for name in bases if re.fullmatch(pattern, name)]
+        assert matching or pattern in absent, f"docs/metrics.md tells of {pattern}, which {stage} does not write"
+        for name in matching:
+            beside = {f"{name}_{part}" for part in ("low", "high", "n")}
+            assert beside & metrics.keys() == (beside if has_interval else set()), name
+
+
+def small_world() -> WorldArguments:
+    sizes = {"people": 15, "often_mentions_top": 6, "often_mentions_bottom": 6, "common_mentions": 1}
+    sizes |= {"arithmetic_documents": 10, "story_documents": 4, "repeated_pages": 2, "exam_items": 1}
+    sizes |= {"dialogs": 20, "dialogs_validation": 20, "problems": 40, "problems_validation": 40, "problems_test": 40}
+    return WorldArguments(**sizes)
+
+
+def run_recipe(stem: str, *argv: str) -> dict:
+    """The metrics of a recipe that runs in this process."""
+    arguments = parse(*argument_types(stem), argv=argv)
+    load_recipe(stem).main(*arguments)
+    return json.loads((Path(argv[-1]) / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory) -> str:
+    rows = build_world(small_world()).files["documents_train.jsonl"]
+    chosen = [row for row in rows if row["genre"] in ("story", "news")][:30]
+    path = tmp_path_factory.mktemp("data") / "documents.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="utf-8")
+    return str(path)
+
+
+def test_metrics_of_the_world(tmp_path, capsys):
+    sizes = vars(small_world()).items()
+    argv = [word for key, value in sizes if key != "output_dir" for word in (f"--{key}", str(value))]
+    assert_documented("world", run_recipe("world", *argv, "--output_dir", str(tmp_path / "world")))
+
+
+def test_metrics_of_the_tokenizer(tmp_path, documents, tiny_run, capsys):
+    argv = ["--train_file", documents, "--vocab_size", "512", "--compare", tiny_run]
+    assert_documented("tokenizer", run_recipe("tokenizer", *argv, "--output_dir", str(tmp_path / "tokenizer")))
+
+
+def test_metrics_of_training(tmp_path, documents, tiny_run, capsys):
+    config = tmp_path / "pretrain.yaml"
+    config.write_text("sample_prompts: []\nbf16: false\nmax_steps: 1\nper_device_train_batch_size: 2\n")
+    argv = ["--config", str(config), "--train_file", documents, "--eval_tail", "0.2"]
+    argv += ["--tokenizer_name_or_path", tiny_run, "--hidden_size", "32", "--num_hidden_layers", "1"]
+    argv += [
+        "--num_attention_heads",
+        "2",
+        "--max_position_embeddings",
+        "64",
+        "--output_dir",
+        str(tmp_path / "pretrain"),
+    ]
+    metrics = run_recipe("pretrain", *argv)
+    assert_documented("pretrain", metrics)
+    # Both stages end in `fit`; what pretraining adds to it is told under its own name.
+    shared = {name: value for name, value in metrics.items() if not name.startswith("bits_per_byte")}
+    assert_documented("sft", shared)
+
+
+def test_metrics_of_evaluation(tmp_path, documents, tiny_run, capsys):
+    exam = build_world(small_world()).files["exam.jsonl"]
+    rows = list({row["task"]: row for row in exam}.values())[::7]
+    path = tmp_path / "exam.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    argv = ["--model_name_or_path", tiny_run, "--documents", documents, "--exam", str(path), "--max_new_tokens", "2"]
+    metrics = run_recipe("eval", *argv, "--output_dir", str(tmp_path / "eval"))
+    assert_documented("eval", metrics, absent=("people_never_made_up",))
+
+
+def test_metrics_of_the_whole_exam():
+    exam = build_world(small_world()).files["exam.jsonl"]
+    metrics, _ = score(exam, [Completion([], "I do not know.", True)] * len(exam), chat=True)
+    bits = tuple(pattern for pattern in documented("eval") if pattern.startswith("bits_per_byte"))
+    assert_documented("eval", metrics, absent=bits)
+    tasks = set(placeholders()["TASK"].split("|"))
+    assert tasks == {row["task"] for row in exam}
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *sorted((ROOT / "configs").rglob("*.yaml"))], ids=str)
+def test_no_figure_is_left_open(path):
+    text = path.read_text(encoding="utf-8")
+    open_ones = [number for number, line in enumerate(text.splitlines(), start=1) if "MEASURED" in line]
+    assert open_ones == [], f"{path.relative_to(ROOT)}: measure these lines and fill them in"

@@ -1,0 +1,70 @@
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments
+
+from aji.optim import OptimizerArguments, muon_adamw
+
+
+def build(tmp_path, **kwargs):
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    )
+    factory, settings = muon_adamw(
+        OptimizerArguments(**kwargs), TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    )
+    return model, factory()(model, **settings)
+
+
+def step(model, optimizer, seed):
+    torch.manual_seed(seed)
+    ids = torch.randint(0, 64, (2, 8))
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def test_matrices_go_to_muon_and_the_rest_to_adamw(tmp_path):
+    model, optimizer = build(tmp_path)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    muon = {names[id(p)] for group in optimizer.muon.param_groups for p in group["params"]}
+    adamw = {names[id(p)] for group in optimizer.adamw.param_groups for p in group["params"]}
+    assert len(muon) == 7 and all(name.endswith("proj.weight") for name in muon)
+    assert muon | adamw == set(names.values()) and not muon & adamw
+    assert {"model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"} <= adamw
+
+
+def test_every_parameter_moves_and_the_schedule_reaches_both(tmp_path):
+    model, optimizer = build(tmp_path)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5)
+    step(model, optimizer, 0)
+    scheduler.step()
+    for name, parameter in model.named_parameters():
+        assert not torch.equal(parameter, before[name]), f"{name} has not changed"
+    assert [group["lr"] for group in optimizer.muon.param_groups] == [0.01]
+    assert [group["lr"] for group in optimizer.adamw.param_groups] == [2.5e-5]
+
+
+def test_saved_and_loaded_it_goes_on_exactly(tmp_path):
+    straight, optimizer = build(tmp_path)
+    for seed in range(4):
+        step(straight, optimizer, seed)
+    resumed, first = build(tmp_path)
+    for seed in range(2):
+        step(resumed, first, seed)
+    torch.save(first.state_dict(), tmp_path / "optimizer.pt")
+    second = build(tmp_path)[1]
+    factory, settings = muon_adamw(OptimizerArguments(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
+    second = factory()(resumed, **settings)
+    second.load_state_dict(torch.load(tmp_path / "optimizer.pt"))
+    for seed in range(2, 4):
+        step(resumed, second, seed)
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_adamw_alone_is_left_to_upstream(tmp_path):
+    assert (
+        muon_adamw(OptimizerArguments(use_muon=False), TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
+        is None
+    )

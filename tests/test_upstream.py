@@ -1,0 +1,76 @@
+import time
+
+import pytest
+import torch
+import trl
+from trl import SFTConfig
+
+from aji.data.packing import pack_conversations, packed_collator
+from aji.upstream import SFTTrainer
+
+
+def trainer(cls, model, tokenizer, tmp_path):
+    torch.manual_seed(0)
+    rows = [
+        {"input_ids": torch.randint(20, 200, (n,)).tolist(), "labels": [-100, *range(20, 19 + n)]}
+        for n in (30, 20, 25, 10)
+    ]
+    args = SFTConfig(
+        output_dir=str(tmp_path),
+        use_cpu=True,
+        bf16=False,
+        activation_checkpointing=False,
+        max_steps=3,
+        logging_steps=1,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=2,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        learning_rate=1e-3,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+    )
+    return cls(
+        model=model,
+        args=args,
+        train_dataset=pack_conversations(rows, 32),
+        data_collator=packed_collator(32, tokenizer.pad_token_id),
+        processing_class=tokenizer,
+    )
+
+
+def losses(trained):
+    trained.train()
+    return [(entry["loss"], entry["grad_norm"]) for entry in trained.state.log_history if "loss" in entry]
+
+
+def test_the_own_loss_equals_the_fused_one(fresh_model, tiny_tokenizer, tmp_path):
+    fused = losses(trainer(trl.SFTTrainer, fresh_model(), tiny_tokenizer, tmp_path / "a"))
+    own = losses(trainer(SFTTrainer, fresh_model(), tiny_tokenizer, tmp_path / "b"))
+    for (fused_loss, fused_norm), (own_loss, own_norm) in zip(fused, own, strict=True):
+        assert own_loss == pytest.approx(fused_loss, abs=1e-3)
+        assert own_norm == pytest.approx(fused_norm, rel=1e-2)
+
+
+def test_the_patched_forward_is_gone(fresh_model, tiny_tokenizer, tmp_path):
+    assert "forward" in vars(trainer(trl.SFTTrainer, fresh_model(), tiny_tokenizer, tmp_path / "a").model)
+    assert "forward" not in vars(trainer(SFTTrainer, fresh_model(), tiny_tokenizer, tmp_path / "b").model)
+
+
+@pytest.mark.slow
+def test_the_correction_is_still_needed(tiny_tokenizer, tmp_path):
+    """Fails when trl's fused head has become as fast as the model's own loss on this CPU: then drop the subclass."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def seconds(cls):
+        config = LlamaConfig(
+            vocab_size=8192, hidden_size=128, intermediate_size=256, num_hidden_layers=1, num_attention_heads=2
+        )
+        trained = trainer(cls, LlamaForCausalLM(config), tiny_tokenizer, tmp_path / cls.__module__)
+        trained.args.max_steps = 30
+        began = time.perf_counter()
+        trained.train()
+        return time.perf_counter() - began
+
+    assert min(seconds(trl.SFTTrainer) for _ in range(2)) > 1.2 * min(seconds(SFTTrainer) for _ in range(2))

@@ -1,0 +1,94 @@
+import json
+
+import pytest
+
+from aji.errors import UserError
+from aji.world import WorldArguments, build_world, write_world
+
+
+SMALL = {
+    "people": 15,
+    "often_mentions_top": 8,
+    "often_mentions_bottom": 6,
+    "common_mentions": 1,
+    "arithmetic_documents": 20,
+    "story_documents": 10,
+    "repeated_pages": 2,
+    "repeated_copies": 3,
+    "dialogs": 100,
+    "dialogs_validation": 20,
+    "problems": 80,
+    "problems_validation": 40,
+    "problems_test": 40,
+    "exam_items": 5,
+}
+FILES = {
+    "documents_train", "documents_validation", "dialogs_train", "dialogs_validation",
+    "problems_train", "problems_validation", "problems_test", "exam", "facts",
+}  # fmt: skip
+# Holds the bytes of the small world above. It changes with every text, table or draw: look at what was generated, then
+# copy the new value from the failing test's output.
+WORLD_SHA256 = "9540e80fad5651bc41f05da19fefa83bc23e95963de7e3f3c743aa304c6577f4"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    world = build_world(WorldArguments(**SMALL))
+    return world, folder, write_world(world, folder)
+
+
+def test_small_world_has_the_recorded_content(small):
+    assert small[2]["world_sha256"] == WORLD_SHA256
+
+
+def test_same_seed_same_bytes_and_another_seed_another_world(small):
+    world = small[0]
+    assert build_world(WorldArguments(**SMALL)).content() == world.content()
+    other = build_world(WorldArguments(**SMALL, seed=2)).content()
+    assert [name for name, data in world.content().items() if other[name] == data] == []
+
+
+def test_a_part_of_another_size_leaves_the_other_parts_alone(small):
+    content = small[0].content()
+    other = build_world(WorldArguments(**{**SMALL, "dialogs": 60})).content()
+    assert {name for name in content if content[name] != other[name]} <= {
+        "dialogs_train.jsonl",
+        "dialogs_validation.jsonl",
+    }
+    assert len(other["dialogs_train.jsonl"]) < len(content["dialogs_train.jsonl"])
+
+
+def test_files_hold_the_rows_and_the_metrics_count_them(small):
+    world, folder, metrics = small
+    assert {file.name for file in folder.iterdir()} == {f"{name}.jsonl" for name in FILES}
+    for name in FILES:
+        lines = (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == world.files[f"{name}.jsonl"]
+        assert metrics[f"{name}_rows"] == len(lines) > 0
+    assert metrics["dialogs_train_rows"] == SMALL["dialogs"]
+    assert (
+        metrics["documents_train_bytes"] == metrics["documents_train_bytes_en"] + metrics["documents_train_bytes_ko"]
+    )
+    assert metrics["people_often"] == metrics["people_rare"] == metrics["people_never"] == 5
+
+
+def test_the_truth_tells_how_often_each_fact_was_stated(small):
+    world = small[0]
+    rows = world.files["facts.jsonl"]
+    assert len(rows) == 5 * len(world.people) + len(world.facts)
+    groups = {
+        group: [row["mentions"] for row in rows if row["group"] == group]
+        for group in ("often", "rare", "never", "common")
+    }
+    assert all(counts["en"] >= 3 and counts["ko"] >= 3 for counts in groups["often"])
+    assert {counts["en"] + counts["ko"] for counts in groups["rare"]} == {1, 2, 3, 4, 5}
+    assert {tuple(counts.values()) for counts in groups["never"]} == {(0, 0)}
+    assert {tuple(counts.values()) for counts in groups["common"]} == {(1, 1)}
+
+
+def test_impossible_sizes_are_told():
+    with pytest.raises(UserError, match="people is 4"):
+        build_world(WorldArguments(**{**SMALL, "people": 4}))
+    with pytest.raises(UserError, match="story_documents is -1, expected 0 or more"):
+        build_world(WorldArguments(**{**SMALL, "story_documents": -1}))
