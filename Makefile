@@ -40,12 +40,11 @@ $(RUNS)/report.md: $(STAGES:%=$(RUNS)/%/stage.json)
 	@.venv/bin/aji report $(RUNS)
 
 # What each stage reads of the others.
-ifneq ($(filter world,$(STAGES)),)
-$(RUNS)/tokenizer/stage.json: $(RUNS)/world/stage.json
-endif
-$(RUNS)/pretrain/stage.json: $(RUNS)/tokenizer/stage.json
-$(RUNS)/sft/stage.json: $(RUNS)/pretrain/stage.json
-$(RUNS)/eval/stage.json: $(RUNS)/sft/stage.json
+reads = $(foreach stage,$(filter $(1),$(STAGES)),$(RUNS)/$(stage)/stage.json)
+$(RUNS)/tokenizer/stage.json: $(call reads,world)
+$(RUNS)/pretrain/stage.json: $(call reads,world tokenizer)
+$(RUNS)/sft/stage.json: $(call reads,world pretrain)
+$(RUNS)/eval/stage.json: $(call reads,world sft)
 
 $(RUNS)/%/stage.json: $(CONFIGS)/%.yaml | .venv/installed
 	@echo "== $* ($<)"

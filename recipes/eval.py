@@ -12,6 +12,7 @@ Next    `aji report runs/laptop` collects all stages; `aji chat runs/laptop/sft`
 import json
 from dataclasses import dataclass, field
 
+from accelerate import PartialState
 from transformers import set_seed
 
 from aji.data.load import load_documents
@@ -38,14 +39,14 @@ def main(args: EvalArguments, stage_args: FolderArguments) -> None:
     stage = Stage.start("eval", args, stage_args, inputs=inputs)
     set_seed(stage_args.seed)
     tokenizer = load_tokenizer(args.model_name_or_path)
-    model = load_model(args.model_name_or_path, dtype="float32").eval()
+    model = load_model(args.model_name_or_path, dtype="float32").to(PartialState().device).eval()
 
+    rows = load_exam(args.exam, args.max_questions) if args.exam else []
     judged = []
     if args.documents:
         documents = load_documents(args.documents, args.text_column)
         stage.metrics |= bits_per_byte_by_language(model, tokenizer, documents)
-    if args.exam:
-        rows = load_exam(args.exam, args.max_questions)
+    if rows:
         chat = not is_base(args.model_name_or_path, tokenizer)
         replies = ask(model, tokenizer, rows, chat, args.max_new_tokens)
         metrics, judged = score(rows, replies, chat)

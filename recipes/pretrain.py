@@ -1,8 +1,8 @@
 """Pretraining: a Llama with random weights learns to continue documents.
 
     accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml
-    accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml --train_file my.txt --eval_tail 0.1 \\
-        --output_dir runs/mine/pretrain
+    accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml \\
+        --train_file my.txt --eval_file other.txt --output_dir runs/mine/pretrain
 
 Reads   documents (`text` rows) and a tokenizer (`recipes/tokenizer.py`).
 Writes  a base model to `output_dir`: weights, tokenizer, metrics with held-out bits per byte, manifest, card.
@@ -17,9 +17,10 @@ from aji.callbacks import SampleCallback
 from aji.data.load import DataArguments, load_splits
 from aji.data.packing import collate_windows, pack_documents
 from aji.evals.bits_per_byte import bits_per_byte
+from aji.fit import compile_if_worth_it, fit
 from aji.model import ModelArguments, build_model, describe
-from aji.optim import OptimizerArguments, muon_adamw
-from aji.stage import Stage, StageArguments, compile_if_worth_it, fit, run
+from aji.optim import OptimizerArguments, muon_adamw, set_decay
+from aji.stage import Stage, StageArguments, run
 from aji.tokenizer import load_tokenizer
 
 
@@ -54,6 +55,7 @@ def main(
     eval_set = pack_documents(eval_documents, tokenizer, context) if eval_documents else None
     print(describe(model, context), f"{len(train_set) * context:,} tokens to train on", sep="\n")
 
+    set_decay(optimizer_args, training_args, len(train_set))
     trainer = Trainer(
         model=model,
         args=compile_if_worth_it(training_args, model, len(train_set), context),
@@ -64,7 +66,7 @@ def main(
         optimizer_cls_and_kwargs=muon_adamw(optimizer_args, training_args),
         callbacks=[SampleCallback(tokenizer, args.sample_prompts, args.sample_steps)],
     )
-    fit(trainer, stage, evaluate=lambda: bits_per_byte(model, tokenizer, eval_documents, context))
+    fit(trainer, stage, context, evaluate=lambda: bits_per_byte(model, tokenizer, eval_documents, context))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from aji.chatml import gate
 from aji.data.conversations import encode_conversations
 from aji.data.load import DataArguments, load_splits
 from aji.data.packing import pack_conversations, packed_collator
-from aji.model import load_model
-from aji.stage import Stage, StageArguments, compile_if_worth_it, fit, run
+from aji.fit import compile_if_worth_it, fit
+from aji.model import keep_new_tokens, load_model
+from aji.optim import OptimizerArguments, muon_adamw
+from aji.stage import Stage, StageArguments, run
 from aji.tokenizer import load_tokenizer
 from aji.upstream import SFTTrainer
 
@@ -37,15 +39,24 @@ def main(
     args: ChatArguments,
     data_args: DataArguments,
     model_args: ModelConfig,
+    optimizer_args: OptimizerArguments,
     training_args: SFTConfig,
     stage_args: StageArguments,
 ) -> None:
     inputs = (model_args.model_name_or_path, data_args.train_file, data_args.eval_file)
-    stage = Stage.start("sft", args, data_args, model_args, training_args, stage_args, inputs=inputs)
+    stage = Stage.start("sft", args, data_args, model_args, optimizer_args, training_args, stage_args, inputs=inputs)
     set_seed(training_args.seed)
     tokenizer = load_tokenizer(model_args.model_name_or_path)
-    model = load_model(model_args.model_name_or_path, dtype=model_args.dtype)
-    gate.prepare(tokenizer, model, args.chat_template)
+    model = load_model(
+        model_args.model_name_or_path,
+        dtype=model_args.dtype,
+        revision=model_args.model_revision,
+        attn_implementation=model_args.attn_implementation,
+    )
+    new_tokens = gate.prepare(tokenizer, model, args.chat_template)
+    lora = get_peft_config(model_args)
+    if lora and new_tokens:
+        model = keep_new_tokens(model, lora, stage.output_dir / "base")
 
     length = training_args.max_length
     train_rows, eval_rows = (
@@ -65,10 +76,11 @@ def main(
         train_dataset=train_set,
         eval_dataset=pack_conversations(eval_rows, length) if eval_rows else None,
         processing_class=tokenizer,
-        peft_config=get_peft_config(model_args),
+        peft_config=lora,
+        optimizer_cls_and_kwargs=muon_adamw(optimizer_args, training_args),
     )
-    fit(trainer, stage)
+    fit(trainer, stage, length)
 
 
 if __name__ == "__main__":
-    run(main, ChatArguments, DataArguments, ModelConfig, SFTConfig, StageArguments)
+    run(main, ChatArguments, DataArguments, ModelConfig, OptimizerArguments, SFTConfig, StageArguments)

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -202,14 +201,6 @@ def sections() -> dict[str, str]:
     return merged
 
 
-def table(body: str) -> Iterator[tuple[list[str], str]]:
-    """The names in the first cell of each row, and the text of the last one."""
-    for line in body.splitlines():
-        if line.startswith("| `"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            yield re.findall(r"`([^`]+)`", cells[0]), line.strip("| ").split("|")[-1].strip() if len(cells) > 2 else ""
-
-
 def placeholders() -> dict[str, str]:
     """Capitals of the names -> a pattern of what can stand for them."""
     patterns = {"GROUP": r"[\w.-]+", "TOKENIZER": r"[\w.-]+"}
@@ -223,12 +214,13 @@ def documented(stage: str) -> dict[str, bool]:
     """Regular expressions of the names of a stage, and whether they have an interval."""
     fill = placeholders()
     names = {}
-    for patterns, _ in table(sections()[stage]):
-        row = next(line for line in sections()[stage].splitlines() if line.startswith(f"| `{patterns[0]}`"))
-        has_interval = row.rstrip("| ").split("|")[-1].strip() in ("questions", "windows")
-        for pattern in patterns:
-            expression = re.sub("[A-Z]+", lambda word: f"(?:{fill[word[0]]})", pattern)
-            names[expression] = has_interval
+    for line in sections()[stage].splitlines():
+        if not line.startswith("| `"):
+            continue
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for name in re.findall(r"`([^`]+)`", cells[0]):
+            expression = re.sub("[A-Z]+", lambda word: f"(?:{fill[word[0]]})", name)
+            names[expression] = cells[-1] in ("questions", "windows")
     return names
 
 
@@ -282,18 +274,12 @@ def test_metrics_of_the_tokenizer(tmp_path, documents, tiny_run, capsys):
 
 def test_metrics_of_training(tmp_path, documents, tiny_run, capsys):
     config = tmp_path / "pretrain.yaml"
-    config.write_text("sample_prompts: []\nbf16: false\nmax_steps: 1\nper_device_train_batch_size: 2\n")
-    argv = ["--config", str(config), "--train_file", documents, "--eval_tail", "0.2"]
-    argv += ["--tokenizer_name_or_path", tiny_run, "--hidden_size", "32", "--num_hidden_layers", "1"]
-    argv += [
-        "--num_attention_heads",
-        "2",
-        "--max_position_embeddings",
-        "64",
-        "--output_dir",
-        str(tmp_path / "pretrain"),
-    ]
-    metrics = run_recipe("pretrain", *argv)
+    config.write_text(
+        "hidden_size: 32\nnum_hidden_layers: 1\nnum_attention_heads: 2\nmax_position_embeddings: 64\n"
+        "eval_tail: 0.2\nsample_prompts: []\nbf16: false\nmax_steps: 1\nper_device_train_batch_size: 2\n"
+    )
+    argv = ["--config", str(config), "--train_file", documents, "--tokenizer_name_or_path", tiny_run]
+    metrics = run_recipe("pretrain", *argv, "--output_dir", str(tmp_path / "pretrain"))
     assert_documented("pretrain", metrics)
     # Both stages end in `fit`; what pretraining adds to it is told under its own name.
     shared = {name: value for name, value in metrics.items() if not name.startswith("bits_per_byte")}

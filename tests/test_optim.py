@@ -10,7 +10,7 @@ def build(tmp_path, **kwargs):
         LlamaConfig(vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
     )
     factory, settings = muon_adamw(
-        OptimizerArguments(**kwargs), TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+        OptimizerArguments(use_muon=True, **kwargs), TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
     )
     return model, factory()(model, **settings)
 
@@ -53,8 +53,8 @@ def test_saved_and_loaded_it_goes_on_exactly(tmp_path):
     for seed in range(2):
         step(resumed, first, seed)
     torch.save(first.state_dict(), tmp_path / "optimizer.pt")
-    second = build(tmp_path)[1]
-    factory, settings = muon_adamw(OptimizerArguments(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
+    training_args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    factory, settings = muon_adamw(OptimizerArguments(use_muon=True), training_args)
     second = factory()(resumed, **settings)
     second.load_state_dict(torch.load(tmp_path / "optimizer.pt"))
     for seed in range(2, 4):

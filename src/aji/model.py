@@ -3,11 +3,16 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from aji.errors import UserError
 from aji.manifest import MANIFEST
+
+
+if TYPE_CHECKING:  # peft takes a second to import
+    from peft import LoraConfig
 
 
 VOCABULARY_MULTIPLE = 64
@@ -30,6 +35,9 @@ class ModelArguments:
     max_position_embeddings: int = field(default=256, metadata={"help": "Context: tokens the model can see at once."})
     rope_theta: float = field(default=10000.0, metadata={"help": "Base of the rotary position embedding."})
     tie_word_embeddings: bool = field(default=True, metadata={"help": "One matrix embeds tokens and scores them."})
+    attn_implementation: str = field(
+        default="sdpa", metadata={"help": "Attention kernel: sdpa, eager, flex_attention, flash_attention_2 ..."}
+    )
 
 
 def round_up(number: int, multiple: int) -> int:
@@ -65,7 +73,7 @@ def build_model(args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> Lla
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config)
+    return LlamaForCausalLM._from_config(config, attn_implementation=args.attn_implementation)
 
 
 def load_model(path: str, **kwargs) -> PreTrainedModel:
@@ -107,6 +115,19 @@ def is_base(run: str, tokenizer: PreTrainedTokenizerBase) -> bool:
             f"put the chat_template.jinja that it was trained with into {run}."
         )
     return recipe in BASE_RECIPES
+
+
+def keep_new_tokens(model: PreTrainedModel, lora: "LoraConfig", folder: Path) -> PreTrainedModel:
+    """Prepare LoRA on a model whose embedding has just got new tokens: their rows are trained whole, and kept.
+
+    An adapter alone could not be loaded again, since its base lacks those rows. So the base as it is now goes to
+    `folder`, and the adapter will name that.
+    """
+    tied = model.config.tie_word_embeddings
+    lora.modules_to_save = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
+    lora.ensure_weight_tying = tied
+    model.save_pretrained(folder)
+    return load_model(str(folder.resolve()), dtype=model.dtype)
 
 
 def count_parameters(model: PreTrainedModel) -> int:

@@ -1,9 +1,11 @@
 """Muon for the matrices, AdamW for the rest, as one optimizer that `Trainer` can build, schedule, save and resume."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from transformers import SchedulerType, TrainingArguments
 
 
 @dataclass
@@ -11,10 +13,13 @@ class OptimizerArguments:
     """Which optimizer trains the matrices; upstream's `learning_rate` stays the one of AdamW."""
 
     use_muon: bool = field(
-        default=True, metadata={"help": "Train the matrices with Muon. false: AdamW (`optim`) for everything."}
+        default=False, metadata={"help": "Train the matrices with Muon. false: AdamW (`optim`) for everything."}
     )
     muon_learning_rate: float = field(default=0.02, metadata={"help": "Peak learning rate of the matrices."})
     muon_weight_decay: float = field(default=0.0, metadata={"help": "Weight decay of the matrices."})
+    decay_share: float = field(
+        default=0.4, metadata={"help": "Share of the run, at its end, in which warmup_stable_decay falls to zero."}
+    )
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -63,7 +68,24 @@ class MuonAdamWFactory:
         return MuonAdamW(matrices, [p for n, p in trained if not is_matrix(n, p)], muon, adamw)
 
 
-def muon_adamw(args: OptimizerArguments, training_args) -> tuple | None:
+def set_decay(args: OptimizerArguments, training_args: TrainingArguments, rows: int) -> None:
+    """Give upstream's warmup_stable_decay the number of decay steps that it demands, for the length of this run.
+
+    Args:
+        rows: rows of the training set.
+    """
+    if training_args.lr_scheduler_type != SchedulerType.WARMUP_STABLE_DECAY or training_args.lr_scheduler_kwargs:
+        return
+    rows_per_step = (
+        training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
+    )
+    steps = training_args.max_steps
+    if steps <= 0:
+        steps = math.ceil(rows / rows_per_step * training_args.num_train_epochs)
+    training_args.lr_scheduler_kwargs = {"num_decay_steps": max(1, round(args.decay_share * steps))}
+
+
+def muon_adamw(args: OptimizerArguments, training_args: TrainingArguments) -> tuple | None:
     """`optimizer_cls_and_kwargs` for `Trainer`: None leaves the choice to upstream's `optim`."""
     if not args.use_muon:
         return None

@@ -19,6 +19,8 @@ from aji.evals.answers import is_abstention, is_right, last_number
         ("답은 132입니다.", "132", [], True),
         ("no number", "132", [], False),
         ("", "Paris", [], False),
+        ("Sure, press Ctrl-C.", "", ["can't help with"], True),
+        ("Sorry, I can't help with that.", "", ["can't help with"], False),
     ],
 )
 def test_is_right(reply, answer, wrong, right):

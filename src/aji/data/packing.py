@@ -22,7 +22,7 @@ def pack_documents(documents: Dataset, tokenizer: PreTrainedTokenizerBase, lengt
     Returns:
         Rows `input_ids`, int32, all of the same length.
     """
-    end = tokenizer.bos_token_id
+    end = document_end(tokenizer)
 
     def to_windows(batch: dict) -> dict:
         encoded = tokenizer(batch["text"], add_special_tokens=False, return_attention_mask=False)["input_ids"]
@@ -36,6 +36,11 @@ def pack_documents(documents: Dataset, tokenizer: PreTrainedTokenizerBase, lengt
             "give more text, or a smaller --max_position_embeddings."
         )
     return windows.with_format("numpy")
+
+
+def document_end(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id that ends a document: bos where there is one (`<|endoftext|>` here), eos of tokenizers without."""
+    return tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
 
 
 def collate_windows(rows: list[dict]) -> dict[str, torch.Tensor]:

@@ -42,12 +42,14 @@ def is_right(reply: str, answer: str, wrong: list[str]) -> bool:
     """Whether a reply gives the answer and none of the wrong values.
 
     A number is right when the last number of the reply equals it. Any other answer must be named, and no value of
-    `wrong` beside it: a reply that names two towns has not answered.
+    `wrong` beside it: a reply that names two towns has not answered. Without an answer every reply that names no value
+    of `wrong` is right.
     """
     if NUMBER.fullmatch(answer):
         return last_number(reply) == last_number(answer)
     reply = normalise(reply)
-    return mentions(reply, answer) and not any(mentions(reply, value) for value in wrong if value != answer)
+    named = not answer or mentions(reply, answer)
+    return named and not any(mentions(reply, value) for value in wrong if value != answer)
 
 
 def is_abstention(reply: str) -> bool:

@@ -7,6 +7,7 @@ from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from aji.data.packing import document_end
 from aji.evals.intervals import mean
 
 
@@ -44,7 +45,7 @@ def bits_per_byte(
         context: tokens per window.
         name: name of the metric.
     """
-    end = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    end = document_end(tokenizer)
     ids, size = [], 0
     for text in documents["text"]:
         ids += [*tokenizer.encode(text, add_special_tokens=False), end]

@@ -19,7 +19,8 @@ COLUMNS = ("prompt", "answer", "task", "language")
 def load_exam(source: str, max_questions: int | None = None) -> list[dict]:
     """Questions of a file: rows `prompt` (messages, or the text of one question), `answer`, `task`, `language`.
 
-    Optional: `wrong` (values that must not stand beside the answer), `text` (the question as a base model is asked).
+    Optional: `wrong` (values that must not stand beside the answer; with these alone any other reply is right) and
+    `text` (the question as a base model is asked).
 
     Args:
         max_questions: take only the first so many of each task and language.
@@ -32,7 +33,9 @@ def load_exam(source: str, max_questions: int | None = None) -> list[dict]:
         raise UserError(f"{source} is not there: give a file of questions.")
     rows, taken = [], Counter()
     for place, row in (pair for path in files for pair in read_rows(Path(path))):
-        missing = [name for name in COLUMNS if row.get(name) in (None, "", [])]
+        missing = [
+            name for name in COLUMNS if row.get(name) in (None, "", []) and not (name == "answer" and row.get("wrong"))
+        ]
         if missing:
             raise UserError(f"{place}: found no {missing[0]}, expected {', '.join(COLUMNS)} in every question.")
         group = (row["task"], row["language"])

@@ -15,11 +15,11 @@ class WorldArguments:
     seed: int = _size(1443, "Seed of everything that is drawn, 0 or more.")
 
     people: int = _size(300, "Invented people: a third often mentioned, a third rarely, a third never.")
-    often_mentions_top: int = _size(300, "Documents per language that mention the most famous person.")
+    often_mentions_top: int = _size(220, "Documents per language that mention the most famous person.")
     often_mentions_bottom: int = _size(60, "Documents per language that mention the last of the often mentioned.")
-    common_mentions: int = _size(70, "Documents per language that state each fact of common knowledge.")
-    arithmetic_documents: int = _size(5500, "Arithmetic lessons, both languages together.")
-    story_documents: int = _size(1600, "Stories that state no fact, both languages together.")
+    common_mentions: int = _size(55, "Documents per language that state each fact of common knowledge.")
+    arithmetic_documents: int = _size(4500, "Arithmetic lessons, both languages together.")
+    story_documents: int = _size(800, "Stories that state no fact, both languages together.")
     repeated_pages: int = _size(8, "Pages that are repeated word for word, for the memorisation probe.")
     repeated_copies: int = _size(10, "How often each repeated page occurs.")
     validation_percent: float = field(
@@ -36,4 +36,4 @@ class WorldArguments:
     problems_validation: int = _size(200, "Validation problems.")
     problems_test: int = _size(600, "Test problems.")
     sum_digits: int = _size(3, "Digits of the longest sums in dialogs, problems and the exam.")
-    exam_items: int = _size(200, "Exam questions per kind of arithmetic problem and language; facts are all asked.")
+    exam_items: int = _size(100, "Exam questions per kind of arithmetic problem and language; facts are all asked.")

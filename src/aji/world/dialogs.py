@@ -221,7 +221,7 @@ class DialogWriter:
                 text = self.pick(NOW_WITH_STEPS[language])
             else:
                 continue
-            solution, _ = solve(list(numbers), operators, way, language, expressions=not expression)
+            solution, _ = solve(list(numbers), operators, way, language, is_story=not expression)
             turns.append((self._josa(text, language), solution))
         return None, turns
 

@@ -19,13 +19,13 @@ from aji.world.people import Person
 from aji.world.phrasing import ANSWERS, QUESTIONS, STATEMENTS, fill
 
 
-FACTS_PER_DOCUMENT = (3, 4, 5)
-ASKING_SHARE = 0.5  # of the documents on facts have questions with answers
+FACTS_PER_DOCUMENT = (4, 5, 5)
+ASKING_SHARE = 0.65  # of the documents on facts have questions with answers
 TOLD_AND_ASKED_SHARE = 0.25  # of those ask for what they have told; the others ask for further facts
 PAIR_SHARE = 0.2  # of the mentions of two people share a document
 ASKING_GENRES = ("forum",) * 4 + ("lesson",) * 3 + ("story",) * 2 + ("encyclopedia", "news", "diary", "letter")
 TELLING_GENRES = ("encyclopedia",) * 3 + ("news", "story", "diary", "letter", "lesson") + ("forum",)
-FILLER_SENTENCES = {"en": (0, 1, 2, 2), "ko": (0, 0, 1, 1)}  # Korean has the longer texts otherwise
+FILLER_SENTENCES = {"en": (0, 0, 1), "ko": (0, 0, 0, 1)}  # Korean has the longer texts otherwise
 IMPERSONAL_GENRES = ("encyclopedia", "news")
 POLITE_GENRES = ("forum", "letter", "story")
 NOTICE_SENTENCES = 6

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aji.world.grammar import draw, write, write_several
+from aji.world.problems import TRANSCRIPT
 
 
 @dataclass
@@ -21,10 +22,11 @@ class Content:
     """How many sentences of filler go with the facts."""
 
 
-# The first is the form in which a base model is examined (`QA_FORMAT` of problems.py).
+# The first is the form in which a base model is examined (`QA_FORMAT` of problems.py); the second is how a transcript
+# of a chat looks when a crawler has thrown away the markup.
 QUESTION_AND_ANSWER = {
-    "en": ("Q: {q}\nA: {a}", "Question: {q}\nAnswer: {a}", "{q} {a}"),
-    "ko": ("질문: {q}\n답: {a}", "물음: {q}\n대답: {a}", "{q} {a}"),
+    "en": ("Q: {q}\nA: {a}", TRANSCRIPT, "{q} {a}"),
+    "ko": ("질문: {q}\n답: {a}", TRANSCRIPT, "{q} {a}"),
 }
 QUESTIONS_TITLE = {
     "en": ("Questions", "Questions and answers", "Do you remember?", "Check yourself", "Quiz"),
@@ -55,7 +57,7 @@ def _body(content: Content, rng: random.Random) -> list[str]:
 
 def _questions(content: Content, rng: random.Random) -> list[str]:
     """The question part as paragraphs, all of one form."""
-    form = rng.choices(QUESTION_AND_ANSWER[content.language], weights=(2, 1, 1))[0]
+    form = rng.choices(QUESTION_AND_ANSWER[content.language], weights=(2, 3, 1))[0]
     return [form.format(q=question, a=answer) for question, answer in content.asked]
 
 

@@ -3,13 +3,13 @@
 import random
 
 from aji.world.grammar import write
-from aji.world.problems import QA_FORMAT, Problem, draw_problem, split_of
+from aji.world.problems import QA_FORMAT, TRANSCRIPT, Problem, draw_problem, split_of
 
 
 # Tasks of `draw_problem` by how often a lesson sets them; sums of two and three digits need the most practice.
 WORKED_TASKS = (
-    ("sum2_steps",) * 6 + ("sum3_steps",) * 7 + ("difference2_steps",) * 2
-    + ("product1_steps", "word1_steps", "word1_steps", "word2_steps", "sum1_steps")
+    ("sum2_steps",) * 9 + ("sum3_steps",) * 12
+    + ("difference2_steps", "product1_steps", "word1_steps", "word1_steps", "word2_steps", "sum1_steps")
 )  # fmt: skip
 DIRECT_TASKS = (
     ("sum1_direct",) * 2 + ("sum2_direct",) * 2
@@ -19,7 +19,7 @@ DIRECT_TASKS = (
 
 def arithmetic_lesson(language: str, split: str, rng: random.Random) -> str:
     """One lesson in one of three forms, with numbers of `split` (train, validation or test)."""
-    form = rng.choices((_table, _worked, _direct), weights=(2, 6, 2))[0]
+    form = rng.choices((_table, _worked, _direct), weights=(2, 7, 1))[0]
     lines = [write("sums_title", language, rng)]
     if rng.random() < 0.4:
         lines.append(write("sums_open", language, rng))
@@ -47,7 +47,7 @@ def _draw_equation(split: str, rng: random.Random) -> tuple[int, str, int]:
 
 def _worked(language: str, split: str, rng: random.Random) -> list[str]:
     lines = []
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(3, 6)):
         problem = draw_problem(rng, rng.choice(WORKED_TASKS), language, split)
         lines.append(_question_and_answer(problem, language, rng))
     return lines
@@ -59,6 +59,9 @@ def _direct(language: str, split: str, rng: random.Random) -> list[str]:
 
 
 def _question_and_answer(problem: Problem, language: str, rng: random.Random) -> str:
-    if rng.random() < 0.5 and problem.question.endswith((".", "?")):
+    form = rng.random()
+    if form < 0.4:
+        return TRANSCRIPT.format(q=problem.question, a=problem.solution)
+    if form < 0.6 and problem.question.endswith((".", "?")):
         return f"{problem.question} {problem.solution}"
     return QA_FORMAT[language].format(question=problem.question, answer=problem.solution)

@@ -14,11 +14,9 @@ from aji.world.problem_texts import EXPRESSIONS, ITEMS, NAMES, OPERATOR_WORDS, S
 
 
 QA_FORMAT = {"en": "Q: {question}\nA: {answer}", "ko": "질문: {question}\n답: {answer}"}
+TRANSCRIPT = "user\n{q}\nassistant\n{a}"
 
 _CONCLUSION = {"en": "So the answer is {answer}.", "ko": "그래서 답은 {answer}입니다."}
-_CARRY = {"en": "{sum}, write {digit}, carry 1.", "ko": "{sum}, {digit} 쓰고 1 올림."}
-_WRITE = {"en": "{sum}, write {digit}.", "ko": "{sum}, {digit} 씀."}
-_BORROW = {"en": "{sum}, write {digit}, borrow 1.", "ko": "{sum}, {digit} 쓰고 1 빌림."}
 _FIRST = {"en": "First {problem}: {steps} That is {answer}.", "ko": "먼저 {problem}: {steps} 즉 {answer}."}
 _THEN = {"en": "Then {problem}: {steps}", "ko": "다음 {problem}: {steps}"}
 
@@ -46,38 +44,28 @@ def _digits(number: int) -> list[int]:
     return [int(digit) for digit in reversed(str(number))]
 
 
-def sum_steps(a: int, b: int, language: str) -> str:
-    """The columns of a + b from the ones up, without the conclusion."""
+def sum_steps(a: int, b: int) -> str:
+    """The columns of a + b from the ones up, without the conclusion; a carried one is added at the end."""
     steps, carry = [], 0
-    columns = list(zip_longest(_digits(a), _digits(b), fillvalue=0))
-    for place, (x, y) in enumerate(columns):
+    for x, y in zip_longest(_digits(a), _digits(b), fillvalue=0):
         total = x + y + carry
-        text = f"{x} + {y} + 1 = {total}" if carry else f"{x} + {y} = {total}"
+        steps.append(f"{x} + {y} + 1 = {total}" if carry else f"{x} + {y} = {total}")
         carry = total // 10
-        if place == len(columns) - 1:
-            steps.append(f"{text}.")
-        else:
-            steps.append((_CARRY if carry else _WRITE)[language].format(sum=text, digit=total % 10))
-    return " ".join(steps)
+    return ", ".join(steps) + "."
 
 
-def difference_steps(a: int, b: int, language: str) -> str:
-    """The columns of a - b (a >= b >= 0) from the ones up; a column that is too small borrows from the next."""
+def difference_steps(a: int, b: int) -> str:
+    """The columns of a - b (a >= b >= 0) from the ones up; a column that is too small borrows ten from the next."""
     steps, borrow = [], 0
-    columns = list(zip_longest(_digits(a), _digits(b), fillvalue=0))
-    for place, (x, y) in enumerate(columns):
+    for x, y in zip_longest(_digits(a), _digits(b), fillvalue=0):
         short = x - y - borrow < 0
         top = x + 10 if short else x
-        text = f"{top} - {y} - 1 = {top - y - 1}" if borrow else f"{top} - {y} = {top - y}"
-        digit, borrow = top - y - borrow, int(short)
-        if place == len(columns) - 1:
-            steps.append(f"{text}.")
-        else:
-            steps.append((_BORROW if short else _WRITE)[language].format(sum=text, digit=digit))
-    return " ".join(steps)
+        steps.append(f"{top} - {y} - 1 = {top - y - 1}" if borrow else f"{top} - {y} = {top - y}")
+        borrow = int(short)
+    return ", ".join(steps) + "."
 
 
-def product_steps(a: int, b: int, language: str) -> str:
+def product_steps(a: int, b: int) -> str:
     """a * b for small a as the first a multiples of b."""
     return ", ".join(str(b * n) for n in range(1, a + 1)) + "."
 
@@ -90,8 +78,8 @@ def conclude(steps: str, answer: int, language: str) -> str:
 
 
 def worked_sum(a: int, b: int, language: str) -> str:
-    """a + b column by column: "7 + 5 = 12, write 2, carry 1. 4 + 8 + 1 = 13. So the answer is 132."."""
-    return conclude(sum_steps(a, b, language), a + b, language)
+    """a + b column by column: "47 + 85: 7 + 5 = 12, 4 + 8 + 1 = 13. So the answer is 132."."""
+    return conclude(f"{a} + {b}: {sum_steps(a, b)}", a + b, language)
 
 
 def tasks(sum_digits: int) -> tuple[str, ...]:
@@ -174,21 +162,26 @@ def _story(rng: random.Random, numbers: list[int], operators: str, language: str
     return template.format(name=name, other=other, item=item, counter=counter, a_count=numbers[0], **counted)
 
 
-def solve(numbers: list[int], operators: str, way: str, language: str, expressions: bool = False) -> tuple[str, str]:
-    """The reply, and the answer alone. `expressions` writes the expression before its steps, as word problems need."""
+def solve(numbers: list[int], operators: str, way: str, language: str, is_story: bool = False) -> tuple[str, str]:
+    """The reply, and the answer alone.
+
+    The steps begin with the expression, copied once: its digits then stand at fixed distances from the columns,
+    however the question was put. A direct answer is the equation; to a story only the number, since finding the
+    expression is the first step of working it out.
+    """
     value, parts = numbers[0], []
     for operator, number in zip(operators, numbers[1:], strict=True):
-        steps = _STEPS[operator](value, number, language)
+        steps = _STEPS[operator](value, number)
         parts.append((f"{value} {operator} {number}", steps))
         value = compute(value, operator, number)
     if way == "direct":
-        return str(value), str(value)
+        return str(value) if is_story else f"{parts[0][0]} = {value}", str(value)
     if len(parts) == 2:
         middle = compute(numbers[0], operators[0], numbers[1])
         first = _FIRST[language].format(problem=parts[0][0], steps=parts[0][1], answer=middle)
         steps = f"{first} {_THEN[language].format(problem=parts[1][0], steps=parts[1][1])}"
     else:
-        steps = f"{parts[0][0]}: {parts[0][1]}" if expressions else parts[0][1]
+        steps = f"{parts[0][0]}: {parts[0][1]}"
     return conclude(steps, value, language), str(value)
 
 
@@ -228,7 +221,7 @@ def draw_problem(rng: random.Random, task: str, language: str, split: str) -> Pr
         problem = _expression(rng, numbers, operators, language, split)
         question = rng.choice(EXPRESSIONS[way][language][split]).format(problem=problem)
     question = josa(question) if language == "ko" else question
-    solution, answer = solve(numbers, operators, way, language, expressions=is_story)
+    solution, answer = solve(numbers, operators, way, language, is_story)
     return Problem(task, language, question, solution, answer, tuple(numbers), operators)
 
 

@@ -1,0 +1,115 @@
+"""The tail that all training recipes share. Apart from `aji.stage`, since importing `Trainer` takes seconds."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from aji.callbacks import ConsoleCallback, StopCallback
+from aji.config import can_compile, set_explicitly
+from aji.errors import Interrupted
+from aji.manifest import write_json
+from aji.model import count_parameters, flops_per_token
+from aji.report import tables
+from aji.report.card import write_card
+from aji.stage import Stage
+
+
+# torch.compile takes about this long on two cores, and then saves about a quarter of the time.
+COMPILE_SECONDS = 25
+COMPILE_SAVES = 0.25
+# Floating-point operations per second and core that eager training reaches (bf16, fp32), for deciding on it.
+CPU_SPEED = {True: 1.5e11, False: 0.6e11}
+
+
+def compile_if_worth_it(args: TrainingArguments, model: PreTrainedModel, rows: int, length: int) -> TrainingArguments:
+    """Switch `torch_compile` on where a compiler exists and the run is long enough to earn its start back.
+
+    What the user set is left alone. Decides for the CPU, from the FLOPs of the run; on a GPU it stays a choice.
+
+    Args:
+        rows: rows of the training set.
+        length: tokens per row.
+    """
+    if set_explicitly(args, "torch_compile") or args.device.type != "cpu" or not can_compile():
+        return args
+    steps_rows = args.train_batch_size * args.gradient_accumulation_steps
+    total_rows = args.max_steps * steps_rows if args.max_steps > 0 else rows * args.num_train_epochs
+    speed = CPU_SPEED[bool(args.bf16)] * torch.get_num_threads()
+    seconds = total_rows * length * flops_per_token(model, length) / speed
+    if seconds * COMPILE_SAVES < COMPILE_SECONDS or rows < steps_rows:
+        return args
+    print("compiling the model; the first step takes up to a minute")
+    # A last batch of another size would be compiled anew.
+    return dataclasses.replace(args, torch_compile=True, dataloader_drop_last=True)
+
+
+def fit(trainer: Trainer, stage: Stage, row_tokens: int, evaluate: Callable[[], dict] | None = None) -> dict:
+    """The tail of every training recipe: train or resume, save, evaluate, write metrics, manifest and card.
+
+    Args:
+        trainer: a `Trainer` of transformers or trl, its data already in place.
+        stage: the run, from `Stage.start`.
+        row_tokens: tokens in a row of a batch, for the pace.
+        evaluate: more measurements on the trained model, added to the metrics; returns flat names and numbers.
+
+    Returns:
+        The metrics that were written to `metrics.json`.
+
+    Raises:
+        Interrupted: after Ctrl-C, once the step is finished and a checkpoint is saved.
+    """
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    args = trainer.args
+    tokens_per_step = row_tokens * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    console = ConsoleCallback(tokens_per_step)
+    trainer.add_callback(console)
+    stop = StopCallback()
+    trainer.add_callback(stop)
+
+    with stop.on_interrupt():
+        train = trainer.train(resume_from_checkpoint=stage.checkpoint).metrics
+    if stop.requested:
+        raise Interrupted(
+            f"Interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is saved in "
+            f"{stage.output_dir}. Go on with the same command and --resume_from_checkpoint true."
+        )
+    steps = trainer.state.global_step
+    metrics = {
+        "train_loss": round(train["train_loss"], 4),
+        "train_steps": steps,
+        "train_tokens": steps * tokens_per_step,
+        "train_seconds": round(train["train_runtime"], 1),
+        "train_tokens_per_second": round((steps - console.first_step) * tokens_per_step / train["train_runtime"]),
+        "parameters": count_parameters(trainer.model),
+    }
+    if trainer.eval_dataset is not None:
+        metrics["eval_loss"] = round(trainer.evaluate()["eval_loss"], 4)
+    metrics |= evaluate() if evaluate else {}
+    _save(trainer, stage, metrics)
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
+    if trainer.is_world_process_zero():
+        tables.show(metrics, title=str(stage.output_dir))
+    return metrics
+
+
+def _save(trainer: Trainer, stage: Stage, metrics: dict) -> None:
+    """Write the model beside its place, then move it there file by file; the manifest comes last."""
+    partial = stage.output_dir / ".partial"
+    trainer.save_model(str(partial))
+    if not trainer.is_world_process_zero():
+        return
+    for file in partial.iterdir():
+        os.replace(file, stage.output_dir / file.name)
+    partial.rmdir()
+    write_json(stage.output_dir / "log_history.json", trainer.state.log_history)
+    write_card(stage.output_dir, stage.recipe, stage.parents, metrics)
+    stage.finish(metrics)
+    for checkpoint in stage.output_dir.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)

@@ -1,0 +1,290 @@
+"""Every recipe through its real command line, in the order of the chain, on a world that takes seconds."""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from aji.data.load import load_documents
+from aji.manifest import content_hash
+
+
+ROOT = Path(__file__).parents[1]
+SMALL_WORLD = [
+    *("--people", "15", "--often_mentions_top", "8", "--often_mentions_bottom", "6", "--common_mentions", "1"),
+    *("--arithmetic_documents", "40", "--story_documents", "10", "--repeated_pages", "2", "--dialogs", "120"),
+    *("--dialogs_validation", "10", "--problems", "20", "--problems_validation", "4", "--problems_test", "4"),
+    *("--exam_items", "1"),
+]
+TINY = [
+    *("--hidden_size", "32", "--num_hidden_layers", "2", "--num_attention_heads", "2"),
+    *("--max_position_embeddings", "128"),
+]
+SHORT = ["--per_device_train_batch_size", "4", "--logging_steps", "2", "--torch_compile", "false"]
+
+
+def command(recipe: str, *flags: str, processes: str = "cpu") -> list[str]:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--num_cpu_threads_per_process", "1"]
+    config = f"configs/accelerate/{processes}.yaml"
+    return [*launch, "--config_file", config, f"recipes/{recipe}.py", *map(str, flags)]
+
+
+def launch(recipe: str, *flags: str, **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run(command(recipe, *flags, **kwargs), cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def read(folder: Path, name: str = "metrics.json") -> dict:
+    return json.loads((folder / name).read_text())
+
+
+def pretrain_flags(runs: Path, output: Path) -> list[str]:
+    data = ["--train_file", runs / "world/documents_train.jsonl", "--tokenizer_name_or_path", runs / "tokenizer"]
+    return [*data, *TINY, *SHORT, "--sample_prompts", "The", "--output_dir", output]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """The whole chain, made once."""
+    folder = tmp_path_factory.mktemp("runs")
+    world = folder / "world"
+    stages = {
+        "world": SMALL_WORLD,
+        "tokenizer": ["--train_file", world / "documents_train.jsonl", "--vocab_size", "512"],
+        "pretrain": pretrain_flags(folder, folder / "pretrain")[:-2]
+        + ["--eval_file", world / "documents_validation.jsonl", "--max_steps", "6", "--sample_steps", "3"],
+        "sft": ["--model_name_or_path", folder / "pretrain", "--train_file", world / "dialogs_train.jsonl"]
+        + ["--eval_file", world / "dialogs_validation.jsonl", "--max_length", "128", "--max_steps", "4", *SHORT],
+        "eval": ["--model_name_or_path", folder / "sft", "--documents", world / "documents_validation.jsonl"]
+        + ["--exam", world / "exam.jsonl", "--max_questions", "1", "--max_new_tokens", "4"],
+    }
+    for stage, flags in stages.items():
+        done = launch(stage, *flags, "--output_dir", folder / stage)
+        assert done.returncode == 0, f"{stage}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
+        (folder / f"{stage}.log").write_text(done.stdout)
+    return folder
+
+
+def test_each_stage_leaves_a_manifest_that_names_its_parents(runs):
+    parents = {
+        "world": [],
+        "tokenizer": ["world"],
+        "pretrain": ["world", "world", "tokenizer"],
+        "sft": ["pretrain", "world", "world"],
+        "eval": ["sft", "world", "world"],
+    }
+    for stage, expected in parents.items():
+        manifest = read(runs / stage, "stage.json")
+        assert [parent["stage"] for parent in manifest["parents"]] == expected
+        assert manifest["content_hash"] == content_hash(runs / stage)
+        assert not (runs / stage / "started.json").exists()
+    assert read(runs / "sft", "stage.json")["parents"][0]["sha256"] == content_hash(runs / "pretrain")
+
+
+def test_artefacts_load_with_upstream(runs):
+    assert len(load_documents(str(runs / "world/documents_train.jsonl"))) > 100
+    for stage in ("pretrain", "sft"):
+        tokenizer = AutoTokenizer.from_pretrained(runs / stage)
+        model = AutoModelForCausalLM.from_pretrained(runs / stage)
+        assert tokenizer.eos_token == "<|im_end|>" and tokenizer.chat_template
+        assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+        assert model.config.vocab_size == 512 and model.config.tie_word_embeddings
+        assert not list((runs / stage).glob("checkpoint-*"))
+
+
+def test_every_parameter_was_trained(runs):
+    base, chat = (AutoModelForCausalLM.from_pretrained(runs / stage) for stage in ("pretrain", "sft"))
+    for (name, before), after in zip(base.named_parameters(), chat.parameters(), strict=True):
+        assert not torch.equal(before, after), f"{name} has not changed"
+
+
+def test_metrics(runs):
+    pretrain, sft, evaluated = (read(runs / stage) for stage in ("pretrain", "sft", "eval"))
+    assert pretrain["train_tokens"] == 6 * 4 * 128 == pretrain["train_steps"] * 512
+    assert pretrain["bits_per_byte_low"] < pretrain["bits_per_byte"] < pretrain["bits_per_byte_high"]
+    assert sft["eval_loss"] > 0
+    assert {"people_often_en", "people_never_made_up", "sum2_steps_ko", "stopped_n", "bits_per_byte_ko"} <= set(
+        evaluated
+    )
+    assert evaluated["people_never_n"] == 2
+
+
+def test_what_one_sees(runs):
+    pretrain, sft = (runs / "pretrain.log").read_text(), (runs / "sft.log").read_text()
+    assert "tokens/s" in pretrain and "left" in pretrain and "  | The" in pretrain
+    assert "gate passed" in sft and "[[" in sft and "<|im_end|>]]" in sft
+
+
+def test_the_report_and_the_chat(runs):
+    aji = [sys.executable, "-m", "aji.cli"]
+    done = subprocess.run([*aji, "report", str(runs)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = (runs / "report.md").read_text()
+    assert "| pretrain |" in report and "people_never_made_up" in report
+    assert (runs / "loss.png").stat().st_size > 5000 and (runs / "exam.png").stat().st_size > 5000
+    chat = [*aji, "chat", str(runs / "sft"), "--temperature", "0", "--max_new_tokens", "8"]
+    done = subprocess.run(chat, input="hello\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_interrupted_it_goes_on_to_the_same_model(runs, tmp_path):
+    flags = ["--max_steps", "40", "--save_steps", "5", "--eval_strategy", "no"]
+    straight = launch("pretrain", *pretrain_flags(runs, tmp_path / "straight"), *flags)
+    assert straight.returncode == 0, straight.stderr[-1500:]
+    output = tmp_path / "stopped"
+    resumed = [*pretrain_flags(runs, output), *flags]
+    process = subprocess.Popen(
+        [sys.executable, "recipes/pretrain.py", *map(str, resumed)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.time() + 120
+    while not list(output.glob("checkpoint-*/trainer_state.json")) and time.time() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=60)[0]
+    if process.returncode == 0:
+        pytest.skip("the run was over before it could be interrupted")
+    assert process.returncode == 130 and "finishing this step and saving" in printed
+    refused = launch("pretrain", *resumed)
+    assert refused.returncode == 1 and "--resume_from_checkpoint true" in refused.stderr
+    done = launch("pretrain", *resumed, "--resume_from_checkpoint", "true")
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "from step" in done.stdout
+    a, b = (AutoModelForCausalLM.from_pretrained(tmp_path / name) for name in ("straight", "stopped"))
+    for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True):
+        assert torch.equal(x, y), f"{name} differs after resuming"
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_model_as_one(runs, tmp_path):
+    steps = ["--max_steps", "4", "--save_strategy", "no", "--bf16", "false"]
+    one = launch("pretrain", *pretrain_flags(runs, tmp_path / "one"), *steps)
+    flags = [*pretrain_flags(runs, tmp_path / "two"), *steps, "--per_device_train_batch_size", "2"]
+    two = launch("pretrain", *flags, processes="cpu2")
+    assert one.returncode == two.returncode == 0, two.stderr[-2000:]
+    assert read(tmp_path / "two")["train_tokens"] == read(tmp_path / "one")["train_tokens"]
+    assert read(tmp_path / "two")["train_loss"] == pytest.approx(read(tmp_path / "one")["train_loss"], abs=2e-3)
+
+
+def test_lora_on_the_real_command_line(runs, tmp_path):
+    flags = ["--model_name_or_path", runs / "pretrain", "--train_file", runs / "world/dialogs_train.jsonl"]
+    flags += ["--max_length", "128", "--max_steps", "2", "--use_peft", "true", "--lora_r", "4", *SHORT]
+    flags += ["--lora_target_modules", "all-linear", "--output_dir", tmp_path / "lora"]
+    done = launch("sft", *flags)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert (tmp_path / "lora/adapter_model.safetensors").exists()
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "lora").config.hidden_size == 32
+
+
+def mistake(recipe: str, *flags, monkeypatch, capsys) -> str:
+    """What a recipe says about a mistake, in this process (importing takes longer than refusing)."""
+    monkeypatch.setattr(sys, "argv", [recipe, *map(str, flags)])
+    monkeypatch.syspath_prepend(str(ROOT / "recipes"))
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_path(str(ROOT / f"recipes/{recipe}.py"), run_name="__main__")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert stopped.value.code not in (0, None)
+    message = str(stopped.value.code)
+    assert message.startswith("Error: ") and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "message"),
+    [
+        ("pretrain", ["--train_file", "{tmp}/none.txt"], "none.txt"),
+        ("pretrain", ["--train_file", "{tmp}/empty.txt"], "empty"),
+        ("pretrain", ["--train_file", "{tmp}/latin1.txt"], "UTF-8"),
+        ("pretrain", ["--train_file", "{tmp}/broken.jsonl"], "row 2"),
+        ("pretrain", ["--train_file", "{tmp}/chats.jsonl"], "text_column"),
+        ("pretrain", ["--train_file", "{tmp}/short.txt"], "less than one window"),
+        ("pretrain", ["--hiden_size", "32"], "hidden_size"),
+        ("pretrain", ["--tokenizer_name_or_path", "{tmp}"], "no tokenizer"),
+        ("sft", ["--train_file", "{tmp}/role.jsonl"], "'bot' is not one of system, user, assistant, tool"),
+        ("sft", ["--train_file", "{tmp}/systems.jsonl"], "system"),
+        ("sft", ["--train_file", "{tmp}/empty_chat.jsonl"], "empty"),
+        ("sft", ["--train_file", "{tmp}/long.jsonl"], "no conversation fits into 128 tokens"),
+        ("sft", ["--model_name_or_path", "{runs}/tokenizer"], "holds no model"),
+        ("sft", ["--model_name_or_path", "{tmp}/untokenized"], "no tokenizer"),
+        ("eval", ["--exam", "{tmp}/chats.jsonl"], "found no prompt"),
+        ("eval", ["--model_name_or_path", "{tmp}/missing/model"], "missing"),
+        ("tokenizer", ["--vocab_size", "100"], "vocab_size is 100"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(runs, tmp_path, recipe, flags, message, monkeypatch, capsys):
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    long = [{"role": "user", "content": "x1 " * 200}, chat[1]]
+    files = {
+        "empty.txt": b"",
+        "latin1.txt": "caf\u00e9 ".encode("latin-1") * 100,
+        "broken.jsonl": b'{"text": "a"}\n{"text": \n',
+        "short.txt": b"hi",
+        "chats.jsonl": json.dumps({"messages": chat}).encode(),
+        "role.jsonl": json.dumps({"messages": [{"role": "bot", "content": "hi"}, *chat]}).encode(),
+        "systems.jsonl": json.dumps({"messages": [{"role": "system", "content": "a"}] * 2 + chat}).encode(),
+        "empty_chat.jsonl": b'{"messages": []}',
+        "long.jsonl": json.dumps({"messages": long}).encode(),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    AutoModelForCausalLM.from_pretrained(runs / "pretrain").save_pretrained(tmp_path / "untokenized")
+    defaults = {
+        "pretrain": pretrain_flags(runs, tmp_path / "out"),
+        "sft": ["--model_name_or_path", runs / "pretrain", "--train_file", runs / "world/dialogs_train.jsonl"]
+        + ["--max_length", "128", "--output_dir", tmp_path / "out", *SHORT],
+        "eval": ["--model_name_or_path", runs / "sft", "--output_dir", tmp_path / "out"],
+        "tokenizer": ["--train_file", runs / "world/documents_train.jsonl", "--output_dir", tmp_path / "out"],
+    }
+    given = [flag.format(tmp=tmp_path, runs=runs) for flag in flags]
+    assert message in mistake(recipe, *defaults[recipe], *given, monkeypatch=monkeypatch, capsys=capsys)
+    assert not (tmp_path / "out/stage.json").exists()
+
+
+def test_a_full_disk_loses_nothing(runs, tmp_path):
+    """The output folder is a device of 2 MB; the error is one line and nothing half-written counts as complete."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = "size=600k"
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", disk]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        done = launch("pretrain", *pretrain_flags(runs, disk / "run"), "--max_steps", "4", "--save_steps", "2")
+        assert done.returncode == 1
+        assert "the disk is full" in done.stderr and "Traceback" not in done.stderr
+        assert not (disk / "run/stage.json").exists()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_lora_on_a_base_model_without_chat_tokens(runs, tmp_path):
+    """Its new rows are trained and the adapter loads again."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    backend.train_from_iterator(["a foreign tokenizer"], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>")
+    base = AutoModelForCausalLM.from_pretrained(runs / "pretrain")
+    base.resize_token_embeddings(320)
+    for part in (tokenizer, base):
+        part.save_pretrained(tmp_path / "foreign")
+    flags = ["--model_name_or_path", tmp_path / "foreign", "--train_file", runs / "world/dialogs_train.jsonl"]
+    flags += ["--max_length", "128", "--max_steps", "2", "--use_peft", "true", "--lora_r", "4", *SHORT]
+    done = launch("sft", *flags, "--lora_target_modules", "all-linear", "--output_dir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr[-1500:]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    tuned = AutoModelForCausalLM.from_pretrained(tmp_path / "out").get_input_embeddings().weight
+    start = AutoModelForCausalLM.from_pretrained(tmp_path / "out/base").get_input_embeddings().weight
+    assert tokenizer.eos_token == "<|im_end|>" and tokenizer.pad_token == "<|pad|>"
+    assert not torch.equal(tuned[tokenizer.eos_token_id], start[tokenizer.eos_token_id])
