@@ -2,7 +2,7 @@
 
     accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml
     accelerate launch recipes/pretrain.py --config configs/laptop/pretrain.yaml \\
-        --train_file my.txt --eval_file other.txt --output_dir runs/mine/pretrain
+        --train_file my.txt --eval_file other.txt --chat_file chats.jsonl --output_dir runs/mine/pretrain
 
 Reads   documents (`text` rows) and a tokenizer (`recipes/tokenizer.py`).
 Writes  a base model to `output_dir`: weights, tokenizer, metrics with held-out bits per byte, manifest, card.
@@ -11,10 +11,11 @@ Next    `recipes/sft.py` turns the base model into an assistant.
 
 from dataclasses import dataclass, field
 
+from datasets import concatenate_datasets
 from transformers import Trainer, TrainingArguments, set_seed
 
 from aji.callbacks import SampleCallback
-from aji.data.load import DataArguments, load_splits
+from aji.data.load import DataArguments, load_conversations, load_splits
 from aji.data.packing import collate_windows, pack_documents
 from aji.evals.bits_per_byte import bits_per_byte
 from aji.fit import compile_if_worth_it, fit
@@ -27,6 +28,10 @@ from aji.tokenizer import load_tokenizer
 @dataclass
 class PretrainArguments:
     tokenizer_name_or_path: str = field(metadata={"help": "Folder or Hub id of the tokenizer."})
+    chat_file: str | None = field(
+        default=None,
+        metadata={"help": "Conversations to mix with the documents, in ChatML, so that SFT meets no strangers."},
+    )
     sample_prompts: list[str] = field(
         default_factory=lambda: ["The", "나는"], metadata={"help": "Openings that the model continues now and then."}
     )
@@ -43,7 +48,7 @@ def main(
 ) -> None:
     stage = Stage.start(
         "pretrain", args, data_args, model_args, optimizer_args, training_args, stage_args,
-        inputs=(data_args.train_file, data_args.eval_file, args.tokenizer_name_or_path),
+        inputs=(data_args.train_file, args.chat_file, data_args.eval_file, args.tokenizer_name_or_path),
     )  # fmt: skip
     set_seed(training_args.seed)
     tokenizer = load_tokenizer(args.tokenizer_name_or_path)
@@ -52,6 +57,9 @@ def main(
 
     train_documents, eval_documents = load_splits(data_args, kind="documents")
     train_set = pack_documents(train_documents, tokenizer, context)
+    if args.chat_file:
+        chats = pack_documents(load_conversations(args.chat_file), tokenizer, context)
+        train_set = concatenate_datasets([train_set, chats])
     eval_set = pack_documents(eval_documents, tokenizer, context) if eval_documents else None
     print(describe(model, context), f"{len(train_set) * context:,} tokens to train on", sep="\n")
 

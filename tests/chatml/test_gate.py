@@ -1,3 +1,4 @@
+import copy
 import io
 
 import pytest
@@ -6,7 +7,7 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from aji.chatml import Encoded, encode, load_template
+from aji.chatml import Encoded, encode, gate, load_template
 from aji.chatml.gate import check, fit_to, prepare, show, with_chatml
 from aji.errors import UserError
 from aji.tokenizer import train_tokenizer
@@ -227,3 +228,16 @@ def test_prepare_keeps_a_template_with_marks_unless_told(tokenizer):
     base = foreign()
     assert len(prepare(base, tiny_llama(len(base)))) == 9
     assert base.chat_template == load_template("chatml")
+
+
+def test_marks_that_pretraining_never_met_start_warm(tiny_tokenizer, tiny_model):
+    model = copy.deepcopy(tiny_model)
+    rows, ids = model.get_input_embeddings().weight, tiny_tokenizer.get_vocab()
+    assert not gate.warm_start(tiny_tokenizer, model), "random rows differ, as trained ones do"
+    with torch.no_grad():
+        rows[ids["<|im_end|>"]] = rows[ids["<|im_start|>"]] * 1.01
+    assert gate.warm_start(tiny_tokenizer, model)
+    newline = tiny_tokenizer.encode("\n")[-1]
+    assert torch.equal(rows[ids["<|im_start|>"]], rows[newline])
+    assert torch.equal(rows[ids["<|im_end|>"]], rows[tiny_tokenizer.bos_token_id])
+    assert model.lm_head.weight is rows

@@ -8,6 +8,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import pack_dataset
 
+from aji import chatml
 from aji.errors import UserError
 
 
@@ -17,6 +18,7 @@ IGNORED = -100
 def pack_documents(documents: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
     """Join documents, each ended by the document end token, and cut them into full windows of `length` tokens.
 
+    Rows with `messages` instead of a `text` are conversations: they are documents too, in ChatML.
     What is left over at the end of a batch of 1,000 documents is dropped.
 
     Returns:
@@ -25,7 +27,10 @@ def pack_documents(documents: Dataset, tokenizer: PreTrainedTokenizerBase, lengt
     end = document_end(tokenizer)
 
     def to_windows(batch: dict) -> dict:
-        encoded = tokenizer(batch["text"], add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        if "messages" in batch:
+            encoded = [row.input_ids for row in chatml.encode(tokenizer, batch["messages"], tools=batch.get("tools"))]
+        else:
+            encoded = tokenizer(batch["text"], add_special_tokens=False, return_attention_mask=False)["input_ids"]
         ids = np.concatenate([np.array([*row, end], dtype=np.int32) for row in encoded])
         return {"input_ids": list(ids[: len(ids) // length * length].reshape(-1, length))}
 

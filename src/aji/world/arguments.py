@@ -15,10 +15,10 @@ class WorldArguments:
     seed: int = _size(1443, "Seed of everything that is drawn, 0 or more.")
 
     people: int = _size(300, "Invented people: a third often mentioned, a third rarely, a third never.")
-    often_mentions_top: int = _size(220, "Documents per language that mention the most famous person.")
-    often_mentions_bottom: int = _size(60, "Documents per language that mention the last of the often mentioned.")
-    common_mentions: int = _size(55, "Documents per language that state each fact of common knowledge.")
-    arithmetic_documents: int = _size(4500, "Arithmetic lessons, both languages together.")
+    often_mentions_top: int = _size(200, "Documents per language that mention the most famous person.")
+    often_mentions_bottom: int = _size(56, "Documents per language that mention the last of the often mentioned.")
+    common_mentions: int = _size(50, "Documents per language that state each fact of common knowledge.")
+    arithmetic_documents: int = _size(2600, "Arithmetic lessons, both languages together.")
     story_documents: int = _size(800, "Stories that state no fact, both languages together.")
     repeated_pages: int = _size(8, "Pages that are repeated word for word, for the memorisation probe.")
     repeated_copies: int = _size(10, "How often each repeated page occurs.")
@@ -29,7 +29,7 @@ class WorldArguments:
     dialogs: int = _size(12000, "Training dialogs, both languages together.")
     dialogs_validation: int = _size(400, "Validation dialogs.")
     sft_people_share: float = field(
-        default=0.5,
+        default=0.8,
         metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
     )
     problems: int = _size(4000, "Training problems, both languages together.")

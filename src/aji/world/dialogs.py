@@ -56,8 +56,8 @@ Turn = tuple[str, str]  # what the user says, what the assistant replies
 KOREAN_SHARE = 0.45
 MAX_TURNS = 4
 KINDS = {
-    "facts": 45,
-    "arithmetic": 30,
+    "facts": 55,
+    "arithmetic": 25,
     "translation": 6,
     "refusal": 4,
     "harmless": 2,

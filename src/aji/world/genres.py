@@ -57,7 +57,7 @@ def _body(content: Content, rng: random.Random) -> list[str]:
 
 def _questions(content: Content, rng: random.Random) -> list[str]:
     """The question part as paragraphs, all of one form."""
-    form = rng.choices(QUESTION_AND_ANSWER[content.language], weights=(2, 3, 1))[0]
+    form = rng.choices(QUESTION_AND_ANSWER[content.language], weights=(3, 2, 1))[0]
     return [form.format(q=question, a=answer) for question, answer in content.asked]
 
 
