@@ -51,8 +51,8 @@ def test_mix_of_kinds_and_languages(dialogs):
     train, _ = dialogs
     share = {kind: count / len(train) for kind, count in Counter(row["kind"] for row in train).items()}
     assert set(share) == set(KINDS)
-    assert share["facts"] == pytest.approx(0.45, abs=0.03)
-    assert share["arithmetic"] == pytest.approx(0.30, abs=0.03)
+    assert share["facts"] == pytest.approx(0.53, abs=0.03)
+    assert share["arithmetic"] == pytest.approx(0.25, abs=0.03)
     assert sum(row["language"] == "ko" for row in train) / len(train) == pytest.approx(0.45, abs=0.02)
 
 
@@ -73,7 +73,7 @@ def test_no_question_of_the_validation_is_asked_in_training(dialogs):
 def test_only_asked_people_appear(people, dialogs):
     asked = asked_people(people, ARGS.sft_people_share)
     often = [person for person in people if person.group == "often"]
-    assert len(asked) == len(often) // 2 and all(person.group == "often" for person in asked)
+    assert len(asked) == 0.9 * len(often) and all(person.group == "often" for person in asked)
     text = "\n".join(text for row in dialogs[0] + dialogs[1] for text in contents(row))
     names = {person.name for person in asked}
     for person in people:
@@ -151,7 +151,7 @@ def test_follow_up_changes_the_operator(dialogs):
                 if len(numbers) == 2:
                     found.add(question)
                     expected = numbers[0] * numbers[1]
-                    assert replies[index] == str(expected) or replies[index].endswith(f"So the answer is {expected}.")
+                    assert replies[index].endswith((f" = {expected}", f"So the answer is {expected}."))
     assert found
 
 

@@ -18,8 +18,8 @@ class WorldArguments:
     often_mentions_top: int = _size(200, "Documents per language that mention the most famous person.")
     often_mentions_bottom: int = _size(56, "Documents per language that mention the last of the often mentioned.")
     common_mentions: int = _size(50, "Documents per language that state each fact of common knowledge.")
-    arithmetic_documents: int = _size(2600, "Arithmetic lessons, both languages together.")
-    story_documents: int = _size(800, "Stories that state no fact, both languages together.")
+    arithmetic_documents: int = _size(3800, "Arithmetic lessons, both languages together.")
+    story_documents: int = _size(600, "Stories that state no fact, both languages together.")
     repeated_pages: int = _size(8, "Pages that are repeated word for word, for the memorisation probe.")
     repeated_copies: int = _size(10, "How often each repeated page occurs.")
     validation_percent: float = field(
@@ -29,11 +29,11 @@ class WorldArguments:
     dialogs: int = _size(12000, "Training dialogs, both languages together.")
     dialogs_validation: int = _size(400, "Validation dialogs.")
     sft_people_share: float = field(
-        default=0.8,
+        default=0.9,
         metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
     )
     problems: int = _size(4000, "Training problems, both languages together.")
     problems_validation: int = _size(200, "Validation problems.")
     problems_test: int = _size(600, "Test problems.")
     sum_digits: int = _size(3, "Digits of the longest sums in dialogs, problems and the exam.")
-    exam_items: int = _size(100, "Exam questions per kind of arithmetic problem and language; facts are all asked.")
+    exam_items: int = _size(60, "Exam questions per kind of arithmetic problem and language; facts are all asked.")
