@@ -74,7 +74,8 @@ def main(
         optimizer_cls_and_kwargs=muon_adamw(optimizer_args, training_args),
         callbacks=[SampleCallback(tokenizer, args.sample_prompts, args.sample_steps)],
     )
-    fit(trainer, stage, context, evaluate=lambda: bits_per_byte(model, tokenizer, eval_documents, context))
+    held_out = (lambda: bits_per_byte(model, tokenizer, eval_documents, context)) if eval_documents else None
+    fit(trainer, stage, context, evaluate=held_out)
 
 
 if __name__ == "__main__":

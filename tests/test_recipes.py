@@ -205,7 +205,7 @@ def mistake(recipe: str, *flags, monkeypatch, capsys) -> str:
         ("pretrain", ["--train_file", "{tmp}/none.txt"], "none.txt"),
         ("pretrain", ["--train_file", "{tmp}/empty.txt"], "empty"),
         ("pretrain", ["--train_file", "{tmp}/latin1.txt"], "UTF-8"),
-        ("pretrain", ["--train_file", "{tmp}/broken.jsonl"], "row 2"),
+        ("pretrain", ["--train_file", "{tmp}/broken.jsonl"], "line 2"),
         ("pretrain", ["--train_file", "{tmp}/chats.jsonl"], "text_column"),
         ("pretrain", ["--train_file", "{tmp}/short.txt"], "less than one window"),
         ("pretrain", ["--hiden_size", "32"], "hidden_size"),

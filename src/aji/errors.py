@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 
 EXIT_INTERRUPTED = 130
+# What safetensors and torch make of the system's error.
+FULL_DISK = ("No space left on device", "PytorchStreamWriter failed writing", "inline_container.cc")
 
 
 class UserError(Exception):
@@ -18,11 +20,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 def _full_disk(error: BaseException) -> bool:
-    # safetensors and torch wrap the system's error in their own, with only its text left.
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     text = str(error)
-    return "No space left on device" in text or "PytorchStreamWriter failed writing" in text
+    return any(sign in text for sign in FULL_DISK)
 
 
 @contextmanager
