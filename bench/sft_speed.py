@@ -21,10 +21,10 @@ from transformers import TrainerCallback
 from trl import SFTConfig
 
 from aji.chatml import gate
-from aji.config import cpu_has_bf16, use_all_threads
 from aji.data.conversations import encode_conversations
 from aji.data.load import load_conversations
 from aji.data.packing import pack_conversations, packed_collator
+from aji.machine import cpu_has_bf16, keep_freed_memory, use_all_threads
 from aji.model import load_model
 from aji.tokenizer import load_tokenizer
 from aji.upstream import SFTTrainer
@@ -104,6 +104,7 @@ def theirs(args, folder: str, steps: int, times: StepTimes, packing: bool) -> fl
 def measure(args) -> None:
     """One side in this process; prints tokens per second as JSON."""
     use_all_threads()
+    keep_freed_memory()
     times, steps = StepTimes(), args.steps + WARM_UP
     with tempfile.TemporaryDirectory() as folder:
         if args.side == "aji":

@@ -15,8 +15,8 @@ import torch
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
-from aji.config import cpu_has_bf16, use_all_threads
 from aji.data.packing import collate_windows
+from aji.machine import cpu_has_bf16, keep_freed_memory, use_all_threads
 from aji.optim import OptimizerArguments, muon_adamw
 
 
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     args = parser.parse_args()
     use_all_threads()
+    keep_freed_memory()
     windows = np.random.default_rng(0).integers(0, 4096, (args.steps * args.batch, 256), dtype=np.int32)
     data = Dataset.from_dict({"input_ids": list(windows)}).with_format("numpy")
     run = {"bare loop": bare_loop, "Trainer": through_trainer}

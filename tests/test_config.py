@@ -1,6 +1,5 @@
 """The strict parser: what it accepts, and the one line it answers with when it does not."""
 
-import os
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -281,67 +280,6 @@ def test_the_user_wins_over_the_machine(monkeypatch, flags, key, value):
     monkeypatch.setattr(config, "is_torch_bf16_gpu_available", lambda: "--use_cpu" not in flags)
     monkeypatch.setattr(config, "cpu_has_bf16", lambda: True)
     assert getattr(config.parse(Machine, argv=flags)[0], key) is value
-
-
-def test_accelerate_launch_cpu_hides_the_accelerator(monkeypatch):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    assert not config.has_accelerator()
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
-    assert config.has_accelerator()
-
-
-@pytest.mark.parametrize(
-    ("omp", "processes", "expected"), [("1", "1", 8), (None, "2", 4), ("1", "16", 1), ("3", "1", 3), ("3", "2", 3)]
-)
-def test_threads(monkeypatch, omp, processes, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(Path, "is_file", lambda _: False)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-    if omp is None:
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    else:
-        monkeypatch.setenv("OMP_NUM_THREADS", omp)
-    assert config.threads() == expected
-
-
-@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1)])
-def test_threads_respect_the_limit_of_a_container(monkeypatch, quota, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(Path, "is_file", lambda _: True)
-    monkeypatch.setattr(Path, "read_text", lambda _: quota + "\n")
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert config.threads() == expected
-
-
-def test_use_all_threads(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr(config, "threads", lambda: 3)
-    try:
-        assert config.use_all_threads() == 3 == torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_can_compile_needs_compiler_and_headers(monkeypatch, tmp_path):
-    from torch._inductor import cpp_builder
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    (tmp_path / "Python.h").touch()
-    monkeypatch.setattr(config.sysconfig, "get_path", lambda _: str(tmp_path))
-    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "g++")
-    assert config.can_compile()
-
-    monkeypatch.setattr(config.sysconfig, "get_path", lambda _: str(tmp_path / "none"))
-    assert not config.can_compile()
-
-    def nothing():
-        raise InvalidCxxCompiler
-
-    monkeypatch.setattr(config.sysconfig, "get_path", lambda _: str(tmp_path))
-    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", nothing)
-    assert not config.can_compile()
 
 
 # Upstream's own dataclasses: their hints are looser than what they take.

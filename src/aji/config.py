@@ -9,22 +9,20 @@ import contextlib
 import dataclasses
 import datetime
 import difflib
-import os
 import re
 import sys
-import sysconfig
 import types
 from collections.abc import Collection, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-import torch
 import yaml
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import TrlParser
 
 from aji.errors import UserError
+from aji.machine import cpu_has_bf16, has_accelerator
 
 
 # Keys of older versions of transformers and trl: the name of today where it is another, and what to do.
@@ -91,46 +89,6 @@ def machine_defaults(explicit: dict[str, Any]) -> dict[str, Any]:
     if cpu and "gradient_checkpointing" not in explicit:  # the older name of the same switch
         defaults["activation_checkpointing"] = False  # a CPU has the memory, and recomputing costs it up to a fifth
     return {key: value for key, value in defaults.items() if key not in explicit}
-
-
-def has_accelerator() -> bool:
-    """A GPU or another device that torch can use and that `accelerate launch --cpu` did not switch off."""
-    off = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "y", "t", "on")
-    return not off and torch.accelerator.is_available()
-
-
-def cpu_has_bf16() -> bool:
-    """Matrix instructions for bf16: AMX or AVX512-BF16. Without them bf16 is emulated and slower than fp32."""
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-
-
-def threads() -> int:
-    """Threads each local process should use: an equal share of the cores this process may run on."""
-    asked = os.environ.get("OMP_NUM_THREADS", "1")
-    if asked.isdigit() and int(asked) > 1:
-        return int(asked)  # 1 is what accelerate and torchrun write when nobody asked
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = Path("/sys/fs/cgroup/cpu.max")  # `docker run --cpus 2` limits time, not the list of cores
-    if limit.is_file() and (quota := limit.read_text().split())[0] != "max":
-        cores = min(cores, max(1, round(int(quota[0]) / int(quota[1]))))
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
-def use_all_threads() -> int:
-    """Let torch use `threads()`, since a plain `accelerate launch` leaves it one; returns their number."""
-    torch.set_num_threads(threads())
-    return torch.get_num_threads()
-
-
-def can_compile() -> bool:
-    """Whether `torch.compile` finds what it builds kernels with: a C++ compiler and Python's headers."""
-    from torch._inductor.cpp_builder import get_cpp_compiler  # imported late: it is slow
-
-    try:
-        get_cpp_compiler()
-    except RuntimeError:  # InvalidCxxCompiler among them
-        return False
-    return Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
 class _Parser(TrlParser):

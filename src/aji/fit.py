@@ -10,8 +10,9 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from aji.callbacks import ConsoleCallback, StopCallback
-from aji.config import can_compile, set_explicitly
+from aji.config import set_explicitly
 from aji.errors import Interrupted
+from aji.machine import can_compile
 from aji.manifest import write_json
 from aji.model import count_parameters, flops_per_token
 from aji.report import tables

@@ -22,8 +22,9 @@ import datasets
 import transformers
 from accelerate import PartialState
 
-from aji.config import parse, use_all_threads
+from aji.config import parse
 from aji.errors import UserError, report_errors
+from aji.machine import keep_freed_memory, use_all_threads
 from aji.manifest import (
     MANIFEST,
     METRICS,
@@ -78,6 +79,7 @@ def run(main: Callable[..., None], *argument_types: type) -> None:
     with report_errors():
         arguments = parse(*argument_types, description=sys.modules["__main__"].__doc__)
         use_all_threads()
+        keep_freed_memory()
         if not sys.stderr.isatty():  # a bar that cannot move fills a log file
             datasets.disable_progress_bars()
             transformers.utils.logging.disable_progress_bar()

@@ -17,7 +17,9 @@ class WorldArguments:
     people: int = _size(300, "Invented people: a third often mentioned, a third rarely, a third never.")
     often_mentions_top: int = _size(200, "Documents per language that mention the most famous person.")
     often_mentions_bottom: int = _size(56, "Documents per language that mention the last of the often mentioned.")
-    common_mentions: int = _size(50, "Documents per language that state each fact of common knowledge.")
+    common_mentions: int = _size(
+        50, "Documents per language that state each fact of common knowledge; more for the facts of small relations."
+    )
     arithmetic_documents: int = _size(3800, "Arithmetic lessons, both languages together.")
     story_documents: int = _size(600, "Stories that state no fact, both languages together.")
     repeated_pages: int = _size(8, "Pages that are repeated word for word, for the memorisation probe.")

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 
 from aji.errors import UserError
-from aji.world.facts import Fact
+from aji.world.facts import Fact, emphasis
 from aji.world.followups import (
     NEUTRAL_SYSTEM,
     NOW_WITH_STEPS,
@@ -53,7 +53,7 @@ from aji.world.smalltalk import (
 
 Turn = tuple[str, str]  # what the user says, what the assistant replies
 
-KOREAN_SHARE = 0.45
+KOREAN_SHARE = 0.5
 MAX_TURNS = 4
 KINDS = {
     "facts": 55,
@@ -103,7 +103,9 @@ class DialogWriter:
     def __init__(self, people: list[Person], facts: list[Fact], rng: random.Random, args, split: str):
         self.rng, self.split, self.args = rng, split, args
         asked = [fact for person in asked_people(people, args.sft_people_share) for fact in person.facts]
-        self.decks = {language: Deck([*facts, *asked], rng) for language in ("en", "ko")}
+        weights = emphasis(facts)
+        common = [fact for fact in facts for _ in range(round(weights[fact.relation]))]
+        self.decks = {language: Deck([*common, *asked], rng) for language in ("en", "ko")}
         self.by_subject, self.by_relation = defaultdict(list), defaultdict(list)
         for fact in [*facts, *asked]:
             self.by_subject[fact.subject].append(fact)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from aji.world.arguments import WorldArguments
-from aji.world.facts import LANGUAGES, Fact
+from aji.world.facts import LANGUAGES, Fact, emphasis
 from aji.world.genres import GENRES, Content, tale
 from aji.world.grammar import capitalise, write, write_several
 from aji.world.lessons import arithmetic_lesson
@@ -151,9 +151,14 @@ def _subjects(facts: list[Fact]) -> list[list[Fact]]:
 
 
 def _common_pages(facts: list[Fact], args: WorldArguments, language: str, rng: random.Random) -> Iterator[Page]:
-    """Rounds over all common facts; in each round every fact is in one document, beside others in ever new company."""
-    subjects = _subjects(facts)
-    for _ in range(args.common_mentions):
+    """Rounds over the common facts; in each a fact is in one document at most, beside others in ever new company."""
+    weights = emphasis(facts)
+    mentions = [(fact, round(args.common_mentions * weights[fact.relation])) for fact in facts]
+    rounds = max((count for _, count in mentions), default=0)
+    for turn in range(rounds):
+        # Spread evenly: a fact with half as many mentions as there are rounds comes every other round.
+        due = [fact for fact, count in mentions if (turn + 1) * count // rounds > turn * count // rounds]
+        subjects = _subjects(due)
         rng.shuffle(subjects)
         page: list[Fact] = []
         target = rng.choice(FACTS_PER_DOCUMENT)

@@ -1,6 +1,7 @@
 """What is true in the embedded world: the types of a fact, and the common knowledge, all of it real."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -78,3 +79,13 @@ def common_facts() -> list[Fact]:
     for relation in ITEM_RELATIONS:
         facts += [_fact(row, relation, "subject", "answer") for row in read_table(relation)]
     return facts
+
+
+def emphasis(facts: list[Fact]) -> dict[str, float]:
+    """By relation, how many times as often as one of the largest relation its facts are told: sqrt(largest / size).
+
+    A relation's wordings are learned from all its facts together, so those of a small one would stay strange.
+    """
+    sizes = Counter(fact.relation for fact in facts)
+    largest = max(sizes.values(), default=0)
+    return {relation: (largest / size) ** 0.5 for relation, size in sizes.items()}
