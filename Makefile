@@ -18,6 +18,9 @@ CONFIGS := configs/$(PROFILE)
 # In pipeline order; a profile without a config for a stage does not have that stage.
 STAGES  := $(foreach stage,world tokenizer pretrain sft eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
 
+# How long a thread waits busily for the others. gcc's default makes training 10 times as slow as soon as any other
+# program runs; this is as fast when it is alone (bench/README.md).
+export GOMP_SPINCOUNT ?= 10000
 # uv does not read pip's own setting for a folder of wheels.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 UV      := .venv/bin/uv pip install --quiet --python .venv/bin/python

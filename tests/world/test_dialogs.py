@@ -6,7 +6,7 @@ import pytest
 
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import KINDS, Deck, DialogWriter, asked_people, build_dialogs
+from aji.world.dialogs import KINDS, KOREAN_SHARE, Deck, DialogWriter, asked_people, build_dialogs
 from aji.world.facts import common_facts
 from aji.world.korean import josa
 from aji.world.people import build_people
@@ -53,7 +53,7 @@ def test_mix_of_kinds_and_languages(dialogs):
     assert set(share) == set(KINDS)
     assert share["facts"] == pytest.approx(0.53, abs=0.03)
     assert share["arithmetic"] == pytest.approx(0.25, abs=0.03)
-    assert sum(row["language"] == "ko" for row in train) / len(train) == pytest.approx(0.45, abs=0.02)
+    assert sum(row["language"] == "ko" for row in train) / len(train) == pytest.approx(KOREAN_SHARE, abs=0.02)
 
 
 def test_no_conversation_occurs_twice_nor_in_both_splits(dialogs):
