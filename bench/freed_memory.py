@@ -14,9 +14,9 @@ import sys
 import time
 
 import torch
-from trainer_overhead import WARM_UP, build, pace
 
 from aji.machine import cpu_has_bf16, keep_freed_memory, use_all_threads
+from trainer_overhead import WARM_UP, build, pace
 
 
 SIDES = ("default", "kept")
