@@ -192,6 +192,18 @@ def test_missing_key(write):
     assert config.parse(Needy, argv=["--config", write("train_file: a.txt")])[0].train_file == "a.txt"
 
 
+@pytest.mark.parametrize("flags", [["--limit", "null"], ["--limit=null"], ["--maybe", "x", "--limit", "null"]])
+def test_a_flag_takes_an_optional_value_back(write, flags):
+    assert parse_plain(write, "limit: 3").limit == 3
+    assert parse_plain(write, "limit: 3", *flags).limit is None
+
+
+def test_null_is_a_word_where_nothing_is_no_value(write):
+    assert parse_plain(write, "name: x", "--name", "null").name == "null"
+    with pytest.raises(UserError, match="steps"):
+        parse_plain(write, "name: x", "--steps", "null")
+
+
 @pytest.mark.parametrize("form", [["--config", "c.yaml"], ["--config=c.yaml"]])
 def test_flags_win_over_yaml_before_and_after_it(write, form):
     write("steps: 3\nrate: 0.1\nswitch: true")

@@ -54,6 +54,8 @@ def parse(*dataclass_types: type, argv: Iterable[str] | None = None, description
     parser = _Parser(dataclass_types, description)
     path, flags = _split_config(list(sys.argv[1:] if argv is None else argv))
     values = {} if path is None else _read_config(path, parser.fields(), hints)
+    nulls, flags = _split_nulls(flags, hints)
+    values |= dict.fromkeys(nulls)
     parser.set_defaults_with_config(**values)
 
     # First round: only which flags were given. Dataclasses check themselves when built, and their complaint about,
@@ -174,6 +176,23 @@ def _split_config(argv: list[str]) -> tuple[str | None, list[str]]:
         if not path or path.startswith("--"):
             raise UserError("found --config without a value, expected the path of a YAML file")
     return path, rest
+
+
+def _split_nulls(flags: list[str], hints: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The optional keys that flags take back, `--eval_file null`, and the other flags: argparse has no None."""
+    nulls, rest, words = [], [], list(flags)
+    while words:
+        word = words.pop(0)
+        key, _, value = word.removeprefix("--").partition("=")
+        optional = word.startswith("--") and type(None) in get_args(hints.get(key))
+        if optional and value == "null":
+            nulls.append(key)
+        elif optional and words[:1] == ["null"] and "=" not in word:
+            nulls.append(key)
+            del words[0]
+        else:
+            rest.append(word)
+    return nulls, rest
 
 
 class _StrictLoader(yaml.SafeLoader):
