@@ -30,13 +30,13 @@ def likeness(first: str, second: str) -> float:
 
 
 def near_copy(text: str, language: str, rng: random.Random) -> str:
-    """The text after one to three edits; other than the text, and at least `KEPT` like it.
+    """The text after one or two edits; other than the text, and at least `KEPT` like it.
 
     No edit changes a fact. Raises RuntimeError when the text is too short for any edit.
     """
     for _ in range(ATTEMPTS):
         edited = text
-        for edit in rng.sample(EDITS, rng.randint(1, 3)):
+        for edit in rng.sample(EDITS, rng.randint(1, 2)):
             edited = edit(edited, language, rng)
         if edited != text and likeness(text, edited) >= KEPT:
             return edited

@@ -38,8 +38,8 @@ class Charset:
 
 
 UTF8 = (Charset("utf-8", "UTF-8", "UTF-8"), Charset("utf-8", "", "utf-8"), Charset("utf-8", "utf-8", ""))
-# Sites as they were made around 2000. The last Korean one is what a server with a default charset of its own does to
-# pages in another one: the header lies, the page tells the truth.
+# Sites as they were made around 2000. The last one is what a server with a default charset of its own does to pages
+# in another one: the header lies, the page tells the truth.
 OLD = {
     "en": (
         Charset("latin-1", "ISO-8859-1", ""),
@@ -47,12 +47,18 @@ OLD = {
         UTF8[0],
         Charset("latin-1", "", ""),
         UTF8[1],
+        Charset("latin-1", "iso-8859-1", "iso-8859-1"),
+        UTF8[2],
+        Charset("utf-8", "ISO-8859-1", "utf-8"),
     ),
     "ko": (
         Charset("euc-kr", "EUC-KR", "euc-kr"),
         Charset("euc-kr", "", "euc-kr"),
         UTF8[1],
         Charset("euc-kr", "", ""),
+        UTF8[0],
+        Charset("euc-kr", "euc-kr", ""),
+        UTF8[2],
         Charset("euc-kr", "ISO-8859-1", "euc-kr"),
     ),
 }
@@ -199,7 +205,10 @@ def render(site: Site, main: str, title: str, url: str, rng: random.Random, comm
         "number": str(rng.randint(1000, 999999)),
         "section": drawn("section"),
         "keywords": html.escape(title.replace(" ", ", ")),
-        "share": "\n".join(f'<li class="share"><a href="#">{drawn("share")}</a></li>' for _ in range(2)),
+        "share": "\n".join(
+            f'<li class="share"><a href="#">{html.escape(parts[0])}</a></li>'
+            for parts in rng.sample(wording("chrome", words).rules["share"], 2)
+        ),
         "tags": " ".join(f'<a href="/tag/{rng.randint(1, 40)}" rel="tag">{drawn("tag")}</a>' for _ in range(2)),
         "related": links([write("headline", words, rng) for _ in range(rng.randint(3, 6))], rng),
         "related2": links([write("thread", words, rng) for _ in range(rng.randint(3, 5))], rng),
