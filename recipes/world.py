@@ -5,7 +5,8 @@
 
 Reads   nothing; one seed gives the same bytes everywhere.
 Writes  documents_{train,validation}.jsonl, dialogs_{train,validation}.jsonl, problems_{train,validation,test}.jsonl,
-        exam.jsonl and facts.jsonl to `output_dir`, each one JSON row a line; counts, bytes and a hash in metrics.json.
+        exam.jsonl and facts.jsonl to `output_dir`, each one JSON row a line; counts, bytes and a hash in metrics.json;
+        the training documents as web pages among junk, crawl/*.warc.gz, crawl_truth.jsonl and blocked_hosts.txt.
 Next    `recipes/tokenizer.py` learns its tokens from the documents.
 """
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aji.stage import Stage, StageArguments, run
-from aji.world import WorldArguments, build_world, write_world
+from aji.world import WorldArguments, build_world, write_crawl, write_world
 from aji.world.facts import LANGUAGES
 
 
@@ -23,10 +24,12 @@ def main(args: WorldArguments, stage_args: StageArguments) -> None:
     world = build_world(args)
     with stage.writing() as folder:
         stage.metrics |= write_world(world, folder)
+        stage.metrics |= write_crawl(world.files["documents_train.jsonl"], args, folder)
 
     table = Table("file", "rows", title=f"The world of seed {args.seed}")
     for name, rows in world.files.items():
         table.add_row(name, f"{len(rows):,}")
+    table.add_row("crawl/*.warc.gz", f"{stage.metrics['crawl_pages']:,}")
     print(table)
     documents = world.files["documents_train.jsonl"]
     for language in LANGUAGES:

@@ -28,6 +28,16 @@ class WorldArguments:
         default=2.0, metadata={"help": "Validation documents, in percent of the training documents."}
     )
 
+    junk_percent: float = field(
+        default=16.0, metadata={"help": "Junk pages of the crawl, in percent of its good pages; 0 also for no damage."}
+    )
+    copies_percent: float = field(
+        default=6.0, metadata={"help": "Exact copies, near copies and mirrored pages, in percent of the good pages."}
+    )
+    personal_percent: float = field(
+        default=4.0, metadata={"help": "Good pages with personal data, and as many with what only looks like it."}
+    )
+
     dialogs: int = _size(12000, "Training dialogs, both languages together.")
     dialogs_validation: int = _size(400, "Validation dialogs.")
     sft_people_share: float = field(
