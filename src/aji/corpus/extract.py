@@ -1,0 +1,105 @@
+"""The main text of a page, without menus, advertising and comments, each page within a time limit."""
+
+import ctypes
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+from datatrove.data import Document
+from datatrove.pipeline.extractors.base import ExtractorSandbox
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import HTMLTree
+
+from aji.corpus.block import Block
+from aji.errors import UserError
+
+
+EXTRACTORS = ("resiliparse", "trafilatura")
+PR_SET_PDEATHSIG = 1
+SPACES = re.compile(r"[^\S\n]+")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff\u200b]")
+LINE_ENDS = re.compile(r"\s*\n\s*")
+
+
+class ExtractText(Block):
+    """HTML to text. Documents that are text already only get their white space in order.
+
+    A page is parsed in a process beside this one, since a parser in C that hangs (20,000 nested elements take
+    resiliparse 10 s, 100,000 minutes) or crashes can be ended in no other way.
+
+    Args:
+        extractor: resiliparse (fast) or trafilatura (slower, a little cleaner on some real pages).
+        page_seconds: limit for one page; beyond it the page is dropped as a timeout.
+    """
+
+    name = "extract"
+
+    def __init__(self, extractor: str = "resiliparse", page_seconds: float = 5.0):
+        super().__init__()
+        if extractor not in EXTRACTORS:
+            raise UserError(f"extractor is {extractor!r}, expected one of {', '.join(EXTRACTORS)}")
+        if extractor == "trafilatura":
+            try:
+                import trafilatura  # noqa: F401
+            except ImportError:
+                raise UserError(
+                    "extractor is trafilatura, which is not installed: pip install trafilatura, or take resiliparse"
+                ) from None
+        self.extractor = extractor
+        self.page_seconds = page_seconds
+
+    def judged(self, data, rank, world_size) -> Iterator[tuple[Document, str | None]]:
+        extract = {"resiliparse": with_resiliparse, "trafilatura": with_trafilatura}[self.extractor]
+        with ExtractorSandbox(timeout=self.page_seconds) as sandbox:
+            for doc in data:
+                started = time.perf_counter()
+                reason = None
+                if doc.metadata.pop("html", False):
+                    try:
+                        text = sandbox.process_document(doc.text, extract)
+                        reason = "unparsable" if text is None else None
+                    except TimeoutError:
+                        text, reason = "", "timeout"
+                    except (EOFError, OSError):
+                        text, reason = "", "crashed"
+                else:
+                    text = doc.text
+                doc.text = tidy(text or "")
+                self.seconds += time.perf_counter() - started
+                yield doc, reason or (None if doc.text else "empty")
+
+
+def tidy(text: str) -> str:
+    """One line break between lines, one space between words, no control characters."""
+    text = CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return LINE_ENDS.sub("\n", SPACES.sub(" ", text)).strip()
+
+
+def with_resiliparse(html: str) -> str | None:
+    """The main content; all of the visible text where that heuristic finds none. None when it cannot be parsed."""
+    _end_with_parent(html)
+    try:
+        tree = HTMLTree.parse(html)
+        options = {"preserve_formatting": True, "alt_texts": False, "list_bullets": False}
+        return extract_plain_text(tree, main_content=True, **options)
+    except Exception:
+        return None
+
+
+def with_trafilatura(html: str) -> str | None:
+    """FineWeb's settings of trafilatura. None when it cannot be parsed."""
+    _end_with_parent(html)
+    from trafilatura import extract
+
+    try:
+        return extract(html, favor_precision=True, include_comments=False, deduplicate=True) or ""
+    except Exception:
+        return None
+
+
+def _end_with_parent(html: str) -> None:
+    """On the sandbox's first call, which is with an empty page: a killed worker shall not leave this process behind."""
+    if not html and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
