@@ -52,7 +52,8 @@ def compare(args: CorpusArguments, seed: int, work: Path) -> list[Step]:
     pairs = [FindPairs(work / "signatures", work / "pairs", settings)]
     whole = [FindCopies(work / "signatures", work / "pairs", work / "copies", settings)]
     if args.quality_labels:
-        whole += [TrainQuality(args.quality_labels, work / "clean", work / "quality.npz", seed)]
+        labels = (args.quality_labels, args.quality_share)
+        whole += [TrainQuality(*labels, work / "clean", work / "quality.npz", seed)]
     return [Step("pairs", settings.bands + 1, pairs), Step("copies", 1, whole)]
 
 
@@ -82,7 +83,7 @@ def main(args: CorpusArguments, folder_args: FolderArguments) -> None:
     with stage.writing() as folder:
         stage.metrics |= finish(work, folder, stage.settings)
         if args.truth:
-            stage.metrics |= measure(args.truth, args.quality_labels, folder)
+            stage.metrics |= measure(args.truth, args.quality_labels, args.quality_share, folder)
         print((folder / "funnel.md").read_text(encoding="utf-8"))
 
 

@@ -57,7 +57,10 @@ class CorpusArguments:
     mask_personal: bool = field(default=True, metadata={"help": "Replace personal data by stand-ins."})
     quality_labels: str | None = field(
         default=None,
-        metadata={"help": "Labelled pages, rows `label` (0 or 1) and `text` or `url`: a classifier learns from them."},
+        metadata={"help": "Labelled pages, rows `label` (0 or 1) or `kind`, and `text` or `url`: a classifier learns from them."},
+    )
+    quality_share: float = field(
+        default=1.0, metadata={"help": "Share of the pages labelled by url to learn from; the rest is for measuring."}
     )
     quality_threshold: float | None = field(
         default=None, metadata={"help": "Least score of a page to keep, 0 to 1. Without it the score is only noted."}
@@ -101,6 +104,8 @@ class CorpusArguments:
         for name in ("tasks", "max_page_bytes", "page_seconds", "contamination_words"):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if not 0 < self.quality_share <= 1:
+            raise UserError(f"quality_share is {self.quality_share}, expected more than 0, at most 1")
         if self.quality_threshold is not None and not self.quality_labels:
             raise UserError(
                 "found quality_threshold without quality_labels, expected both: there is nothing to score by"

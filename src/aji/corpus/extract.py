@@ -18,6 +18,18 @@ from aji.errors import UserError
 
 EXTRACTORS = ("resiliparse", "trafilatura")
 PR_SET_PDEATHSIG = 1
+# What is no main text by its own account: HTML5's elements, and the names that WordPress, phpBB, Discourse and their
+# like give to comments, buttons, dates and authors. Never a page as a whole, whatever its body is called.
+BESIDE = "nav aside footer button select menu dialog template".split()
+NAMES = (
+    "comments comment comments-area comment-list comment-respond respond disqus_thread sharedaddy share social "
+    "social-share share-buttons byline author vcard posted-on published entry-meta post-meta entry-footer tags tags-links "
+    "post-buttons postprofile signature related related-posts related-inline breadcrumb breadcrumbs pagination "
+    "advertisement advert ad ads cookie cookie-banner newsletter sidebar widget"
+).split()
+WHOLE = ":not(html):not(body):not(main):not(article)"
+PRUNED = ", ".join((*BESIDE, *(f".{name}{WHOLE}" for name in NAMES), *(f"#{name}{WHOLE}" for name in NAMES)))
+OPTIONS = {"preserve_formatting": True, "alt_texts": False, "list_bullets": False}
 SPACES = re.compile(r"[^\S\n]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff\u200b]")
 LINE_ENDS = re.compile(r"\s*\n\s*")
@@ -78,12 +90,15 @@ def tidy(text: str) -> str:
 
 
 def with_resiliparse(html: str) -> str | None:
-    """The main content; all of the visible text where that heuristic finds none. None when it cannot be parsed."""
+    """The main content of what is left when menus, comments and the like are taken out. None when it cannot be parsed."""
     _end_with_parent(html)
     try:
         tree = HTMLTree.parse(html)
-        options = {"preserve_formatting": True, "alt_texts": False, "list_bullets": False}
-        return extract_plain_text(tree, main_content=True, **options)
+        if tree.body is None:
+            return ""
+        for element in tree.body.query_selector_all(PRUNED):
+            element.decompose()
+        return extract_plain_text(tree, main_content=True, **OPTIONS)
     except Exception:
         return None
 

@@ -69,12 +69,12 @@ def workers_peak_memory_gb() -> float:
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e9, 3)
 
 
-def measure(truth: str, labels: str | None, folder: Path) -> dict[str, float]:
+def measure(truth: str, labels: str | None, share: float, folder: Path) -> dict[str, float]:
     """How right the pipeline was by the truth about every page; writes truth.md."""
     from aji.corpus.quality import read_labels
     from aji.evals.corpus import score_corpus, table
 
-    seen = set(read_labels(labels)[0]) if labels else set()
+    seen = set(read_labels(labels, share)[0]) if labels else set()
     metrics = score_corpus(truth, folder, seen)
     write_text(folder / "truth.md", table(metrics))
     return metrics

@@ -25,21 +25,22 @@ IP = re.compile(rf"(?<![\d.]){OCTET}(?:\.{OCTET}){{3}}(?!\.?\d)")
 VERSION_BEFORE = re.compile(r"(?:version|release|firmware|build|ver\.?|\bv\.?|버전|판)\s*[:=]?\s*$", re.I)
 RRN = re.compile(r"(?<![\d-])(\d{6})[- ]?([0-9]\d{6})(?![\d-])")
 CARD = re.compile(
-    r"(?<![\d.-])[2-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\d-])|(?<![\d.-])3[47]\d{2}[ -]?\d{6}[ -]?\d{5}(?![\d-])"
+    r"(?<![\d.-])[2-69]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}(?![\d-])|(?<![\d.-])3[47]\d{2}[ -]?\d{6}[ -]?\d{5}(?![\d-])"
 )
 KOREAN_PHONE = (
     r"(?:\+82[-. ]?\(?0?\)?|\(?0)(?:1[016789]|2|[3-6]\d|50\d|70|80)\)?[-. ]?\d{3,4}[-. ]?\d{4}"  # 010-1234-5678
 )
 AMERICAN_PHONE = r"(?:\+?1[-. ]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])\d{3}[-.]\d{4}"  # (212) 555-0142
 INTERNATIONAL_PHONE = r"\+[1-9]\d{0,2}(?:[-. ]?\(?\d{1,4}\)?){2,5}"  # +44 20 7946 0958
+NATIONAL_PHONE = r"\(?0\d{2,4}\)?[ .-]\d{3,4}[ .-]\d{3,4}"  # 020 7946 0384
 # A Korean particle may follow without a space, so the borders are letters of English only.
-PHONE = re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{KOREAN_PHONE}|{AMERICAN_PHONE}|{INTERNATIONAL_PHONE})(?![A-Za-z0-9_-])")
+PHONE = re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{KOREAN_PHONE}|{AMERICAN_PHONE}|{NATIONAL_PHONE}|{INTERNATIONAL_PHONE})(?![A-Za-z0-9_-])")
 STAND_INS = {
     "email": "email@example.com",
     "ip": "192.0.2.1",  # a block for documentation, RFC 5737
     "rrn": "000000-0000000",
     "card": "0000-0000-0000-0000",
-    "phone": "000-0000-0000",
+    "phone": "010-0000-0000",
 }
 # From October 2020 on, new resident registration numbers have no check digit.
 RRN_WITHOUT_CHECK = datetime.date(2020, 10, 1)
@@ -87,7 +88,7 @@ def is_rrn(number: str) -> bool:
 
 def is_phone(number: str) -> bool:
     digits = re.sub(r"\D", "", number)
-    return 9 <= len(digits) <= 15 and digits.strip("0") != ""
+    return 9 <= len(digits) <= 15 and digits.strip("0") not in ("", "1")
 
 
 def is_ip(match: re.Match) -> bool:

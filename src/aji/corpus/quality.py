@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 
@@ -22,6 +23,7 @@ from aji.errors import UserError
 BUCKETS = 1 << 18
 WORDS_READ = 2000
 WORD = re.compile(r"\w+|[^\w\s]")
+GOOD_KINDS = ("good", "exact_copy", "near_copy", "mirror")
 EPOCHS, RATE = 20, 0.2
 
 
@@ -81,8 +83,12 @@ def _sigmoid(value: float) -> float:
     return 1 / (1 + np.exp(-np.clip(value, -30, 30)))
 
 
-def read_labels(source: str) -> tuple[dict[str, int], list[tuple[str, int]]]:
+def read_labels(source: str, share: float = 1.0) -> tuple[dict[str, int], list[tuple[str, int]]]:
     """Labels by url, and texts with their labels.
+
+    Args:
+        source: rows with `label` (0 or 1) or, as in the truth about a crawl, `kind`, and with `text` or `url`.
+        share: of the rows that are labelled by url, those to take, chosen by a hash of the url.
 
     Raises:
         UserError: naming the row without a usable label, text or url.
@@ -93,12 +99,15 @@ def read_labels(source: str) -> tuple[dict[str, int], list[tuple[str, int]]]:
         raise UserError(f"quality_labels: {source} is not there. Check the path")
     for path in files:
         for place, row in read_rows(path):
+            if "label" not in row and "kind" in row:
+                row = {"url": row.get("url"), "label": int(row["kind"] in GOOD_KINDS)}
             if row.get("label") not in (0, 1, "0", "1"):
                 raise UserError(f"{place}: found label {row.get('label')!r}, expected 0 (bad) or 1 (good)")
             if row.get("text"):
                 texts.append((row["text"], int(row["label"])))
             elif row.get("url"):
-                by_url[row["url"]] = int(row["label"])
+                if xxhash.xxh64_intdigest(row["url"].encode("utf-8", "replace")) < share * 2**64:
+                    by_url[row["url"]] = int(row["label"])
             else:
                 raise UserError(f"{place}: found neither text nor url, expected one of them")
     return by_url, texts
@@ -109,13 +118,14 @@ class TrainQuality(PipelineStep):
 
     type, name = "corpus", "train quality"
 
-    def __init__(self, labels: str, folder: Path, model: Path, seed: int):
+    def __init__(self, labels: str, share: float, folder: Path, model: Path, seed: int):
         super().__init__()
+        self.share = share
         self.labels, self.folder, self.model, self.seed = labels, Path(folder), Path(model), seed
 
     def run(self, data: Iterator[Document] = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         yield from data or ()
-        by_url, texts = read_labels(self.labels)
+        by_url, texts = read_labels(self.labels, self.share)
         for path in sorted(self.folder.glob("*.jsonl")) if by_url else ():
             texts += [(doc.text, by_url[url]) for doc in load(path) if (url := doc.metadata.get("url")) in by_url]
         train_quality([text for text, _ in texts], [label for _, label in texts], self.seed).save(self.model)
