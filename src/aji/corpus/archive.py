@@ -126,6 +126,8 @@ def _warc_page(record: WarcRecord, limit: int) -> Record:
         page.problem = "too_large"
         return page
     page.body = record.reader.read(limit + 1)
+    promised = page.headers.get("content-length", "")  # by the server: before the crawler lost the connection
+    expected = max(expected, int(promised) if promised.isdigit() else 0)
     if record.headers.get("WARC-Truncated") or len(page.body) < min(expected, limit + 1):
         page.problem = "truncated"
     return page

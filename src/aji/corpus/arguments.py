@@ -57,7 +57,9 @@ class CorpusArguments:
     mask_personal: bool = field(default=True, metadata={"help": "Replace personal data by stand-ins."})
     quality_labels: str | None = field(
         default=None,
-        metadata={"help": "Labelled pages, rows `label` (0 or 1) or `kind`, and `text` or `url`: a classifier learns from them."},
+        metadata={
+            "help": "Labelled pages, rows `label` (0 or 1) or `kind`, and `text` or `url`: a classifier learns from them."
+        },
     )
     quality_share: float = field(
         default=1.0, metadata={"help": "Share of the pages labelled by url to learn from; the rest is for measuring."}

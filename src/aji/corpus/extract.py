@@ -27,8 +27,9 @@ NAMES = (
     "post-buttons postprofile signature related related-posts related-inline breadcrumb breadcrumbs pagination "
     "advertisement advert ad ads cookie cookie-banner newsletter sidebar widget"
 ).split()
+SKIPPED = [*BESIDE, *(f"{sign}{name}" for name in NAMES for sign in ".#")]
 WHOLE = ":not(html):not(body):not(main):not(article)"
-PRUNED = ", ".join((*BESIDE, *(f".{name}{WHOLE}" for name in NAMES), *(f"#{name}{WHOLE}" for name in NAMES)))
+PRUNED = ", ".join((*BESIDE, *(f"{sign}{name}{WHOLE}" for name in NAMES for sign in ".#")))
 OPTIONS = {"preserve_formatting": True, "alt_texts": False, "list_bullets": False}
 SPACES = re.compile(r"[^\S\n]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff\u200b]")
@@ -90,15 +91,19 @@ def tidy(text: str) -> str:
 
 
 def with_resiliparse(html: str) -> str | None:
-    """The main content of what is left when menus, comments and the like are taken out. None when it cannot be parsed."""
+    """The main content without menus, comments and the like. None when it cannot be parsed.
+
+    Skipping is quick, but resiliparse then takes a page of sums for empty; for those few the elements are cut out first.
+    """
     _end_with_parent(html)
     try:
         tree = HTMLTree.parse(html)
-        if tree.body is None:
-            return ""
-        for element in tree.body.query_selector_all(PRUNED):
-            element.decompose()
-        return extract_plain_text(tree, main_content=True, **OPTIONS)
+        text = extract_plain_text(tree, main_content=True, skip_elements=SKIPPED, **OPTIONS)
+        if not text and tree.body is not None:
+            for element in tree.body.query_selector_all(PRUNED):
+                element.decompose()
+            text = extract_plain_text(tree, main_content=True, **OPTIONS)
+        return text
     except Exception:
         return None
 

@@ -34,7 +34,9 @@ AMERICAN_PHONE = r"(?:\+?1[-. ]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])\d{3}[-.]\d
 INTERNATIONAL_PHONE = r"\+[1-9]\d{0,2}(?:[-. ]?\(?\d{1,4}\)?){2,5}"  # +44 20 7946 0958
 NATIONAL_PHONE = r"\(?0\d{2,4}\)?[ .-]\d{3,4}[ .-]\d{3,4}"  # 020 7946 0384
 # A Korean particle may follow without a space, so the borders are letters of English only.
-PHONE = re.compile(rf"(?<![A-Za-z0-9_.+-])(?:{KOREAN_PHONE}|{AMERICAN_PHONE}|{NATIONAL_PHONE}|{INTERNATIONAL_PHONE})(?![A-Za-z0-9_-])")
+PHONE = re.compile(
+    rf"(?<![A-Za-z0-9_.+-])(?:{KOREAN_PHONE}|{AMERICAN_PHONE}|{NATIONAL_PHONE}|{INTERNATIONAL_PHONE})(?![A-Za-z0-9_-])"
+)
 STAND_INS = {
     "email": "email@example.com",
     "ip": "192.0.2.1",  # a block for documentation, RFC 5737

@@ -34,14 +34,15 @@ def score_corpus(truth: str, folder: Path, seen: set[str] = frozenset()) -> dict
         `removed_copies` and `distinct_lost` of deduplication; `precision_BLOCK`, the junk among what a block dropped;
         `masked_KIND` and `false_masks`; and `extraction_f1`, mean over the good pages that were kept.
     """
-    pages = read_truth(truth)
+    everything = read_truth(truth)
     kept = read_corpus(folder)
-    pages = {url: row for url, row in pages.items() if url not in seen}
-    if not pages.keys() & kept.keys():
+    if not everything.keys() & kept.keys():
         raise UserError(f"{truth}: found none of the urls of the corpus in it, expected the truth about this crawl")
-    metrics = _removed(pages, kept) | _copies(pages, kept)
+    survivors = _survivors(everything, kept)
+    pages = {url: row for url, row in everything.items() if url not in seen}
+    metrics = _removed(pages, kept, survivors) | _copies(everything, survivors)
     if (folder / "drops.jsonl").is_file():
-        metrics |= _precision(pages, kept, folder / "drops.jsonl")
+        metrics |= _precision(pages, survivors, folder / "drops.jsonl")
     return metrics | _masked(pages, kept) | _extraction(pages, kept)
 
 
@@ -82,8 +83,7 @@ def _survivors(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, list[s
     return survivors
 
 
-def _removed(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, float]:
-    survivors = _survivors(pages, kept)
+def _removed(pages: dict, kept: dict[str, str], survivors: dict[str, list[str]]) -> dict[str, float]:
     good = [url for url, row in pages.items() if row["kind"] == "good"]
     metrics = share("kept_good", sum(url in survivors for url in good), len(good))
     for language in sorted({pages[url]["language"] for url in good}):
@@ -99,9 +99,8 @@ def _removed(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, float]:
     return metrics | share("removed_junk", sum(url not in kept for url in junk), len(junk))
 
 
-def _copies(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, float]:
-    """Of the planted copies of originals that were kept in one form or another; and texts of their own that are gone."""
-    survivors = _survivors(pages, kept)
+def _copies(pages: dict[str, dict], survivors: dict[str, list[str]]) -> dict[str, float]:
+    """Of the planted copies whose text was kept in one form or another, those that are gone."""
     planted = Counter(cluster_of(row) for row in pages.values() if row["kind"] in COPIES)
     removed = total = 0
     for cluster, count in planted.items():
@@ -111,8 +110,7 @@ def _copies(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, float]:
     return share("removed_copies", removed, total)
 
 
-def _precision(pages: dict[str, dict], kept: dict[str, str], drops: Path) -> dict[str, float]:
-    survivors = _survivors(pages, kept)
+def _precision(pages: dict[str, dict], survivors: dict[str, list[str]], drops: Path) -> dict[str, float]:
     right, total, lost = Counter(), Counter(), 0
     distinct = {cluster_of(row) for row in pages.values() if row["kind"] in ("good", *COPIES)}
     for _, row in read_rows(drops):
@@ -168,7 +166,7 @@ def _extraction(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, float
 
 
 def token_f1(found: str, expected: str) -> float:
-    """Harmonic mean of precision and recall of the words, each as often as it occurs (SQuAD, Rajpurkar et al. 2016)."""
+    """Harmonic mean of precision and recall of the words, each as often as it occurs (SQuAD, Rajpurkar 2016)."""
     one, other = Counter(TOKEN.findall(found.lower())), Counter(TOKEN.findall(expected.lower()))
     common = (one & other).total()
     return 2 * common / (one.total() + other.total()) if one or other else 1.0
