@@ -23,6 +23,7 @@ WARC = re.compile(rb"WARC/\d\.\d+\r?\n")
 PAGES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
 MAX_HEADER = 1 << 20
 BLOCK = 1 << 20
+SLOPPY = 64  # bytes by which a Content-Length of HTTP may be wrong
 
 logging.getLogger("warcio").setLevel(logging.ERROR)
 
@@ -127,7 +128,8 @@ def _warc_page(record: WarcRecord, limit: int) -> Record:
         return page
     page.body = record.reader.read(limit + 1)
     promised = page.headers.get("content-length", "")  # by the server: before the crawler lost the connection
-    expected = max(expected, int(promised) if promised.isdigit() else 0)
+    if promised.isdigit() and page.status == 200:
+        expected = max(expected, int(promised) - SLOPPY)
     if record.headers.get("WARC-Truncated") or len(page.body) < min(expected, limit + 1):
         page.problem = "truncated"
     return page

@@ -20,13 +20,49 @@ EXTRACTORS = ("resiliparse", "trafilatura")
 PR_SET_PDEATHSIG = 1
 # What is no main text by its own account: HTML5's elements, and the names that WordPress, phpBB, Discourse and their
 # like give to comments, buttons, dates and authors. Never a page as a whole, whatever its body is called.
-BESIDE = "nav aside footer button select menu dialog template".split()
-NAMES = (
-    "comments comment comments-area comment-list comment-respond respond disqus_thread sharedaddy share social "
-    "social-share share-buttons byline author vcard posted-on published entry-meta post-meta entry-footer tags tags-links "
-    "post-buttons postprofile signature related related-posts related-inline breadcrumb breadcrumbs pagination "
-    "advertisement advert ad ads cookie cookie-banner newsletter sidebar widget"
-).split()
+BESIDE = ["nav", "aside", "footer", "button", "select", "menu", "dialog", "template"]
+NAMES = [
+    "comments",
+    "comment",
+    "comments-area",
+    "comment-list",
+    "comment-respond",
+    "respond",
+    "disqus_thread",
+    "sharedaddy",
+    "share",
+    "social",
+    "social-share",
+    "share-buttons",
+    "byline",
+    "author",
+    "vcard",
+    "posted-on",
+    "published",
+    "entry-meta",
+    "post-meta",
+    "entry-footer",
+    "tags",
+    "tags-links",
+    "post-buttons",
+    "postprofile",
+    "signature",
+    "related",
+    "related-posts",
+    "related-inline",
+    "breadcrumb",
+    "breadcrumbs",
+    "pagination",
+    "advertisement",
+    "advert",
+    "ad",
+    "ads",
+    "cookie",
+    "cookie-banner",
+    "newsletter",
+    "sidebar",
+    "widget",
+]
 SKIPPED = [*BESIDE, *(f"{sign}{name}" for name in NAMES for sign in ".#")]
 WHOLE = ":not(html):not(body):not(main):not(article)"
 PRUNED = ", ".join((*BESIDE, *(f"{sign}{name}{WHOLE}" for name in NAMES for sign in ".#")))
