@@ -4,9 +4,9 @@
     python bench/corpus_speed.py --crawl runs/laptop/world/crawl --truth runs/laptop/world/crawl_truth.jsonl
     python bench/corpus_speed.py --crawl docs/ --pages 500
 
-Both run the page by page part, from the archive to filtered text, in this process, as one task on one core. FineWeb's is
-the list of blocks of `examples/fineweb.py` of datatrove 0.10.1 with its settings (trafilatura, spaCy's words); what it
-would download is replaced: lid.176.ftz for lid.176.bin. Loading of models and lists is outside of the times of both.
+Both run the page by page part, from HTML to filtered text, as one task. FineWeb's is the list of blocks of
+`examples/fineweb.py` of datatrove 0.10.1 with its settings (trafilatura, spaCy's words); what it would download is
+replaced: lid.176.ftz for lid.176.bin. Loading of models and lists is outside of the times of both.
 `--crawl` may hold archives or HTML files (documentation packages, say).
 """
 
@@ -96,9 +96,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     documents = pages(args.crawl, args.pages)
-    print(
-        f"{len(documents)} pages, {sum(len(doc.text) for doc in documents) / max(1, len(documents)):,.0f} characters each"
-    )
+    size = sum(len(doc.text) for doc in documents) / max(1, len(documents))
+    print(f"{len(documents)} pages, {size:,.0f} characters each")
     builders = {"FineWeb example": fineweb, "aji": ours}
     seconds: dict[str, list[float]] = {name: [] for name in builders}
     for _ in range(args.rounds):

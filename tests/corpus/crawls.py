@@ -8,17 +8,16 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 
-ENGLISH = (
-    "The river {n} rises in the hills behind the old town and runs past the mill to the sea. In spring the people of the "
-    "valley walk along its banks and look for herons. A narrow bridge of grey stone was built there in {n}, and it has "
-    "stood ever since. Nobody knows who paid for it, but the children say that it was the baker. Every summer they swim "
-    "below it and have a feast with bread and cherries at lesson {n}."
-)
-KOREAN = (
-    "강 {n}은 오래된 마을 뒤의 언덕에서 시작하여 물레방아를 지나 바다로 흐른다. 봄이 되면 골짜기 사람들은 강가를 걸으며 "
-    "왜가리를 찾는다. 회색 돌로 만든 좁은 다리는 {n}년에 놓였고 그 뒤로 늘 그 자리에 있다. 누가 돈을 냈는지 아무도 모르지만 "
-    "아이들은 빵집 주인이 냈다고 말한다. 여름마다 아이들은 다리 아래에서 헤엄치고 빵과 버찌로 잔치를 연다. 이야기 {n}은 그렇게 끝난다."
-)
+ENGLISH = """The river {n} rises in the hills behind the old town and runs past the mill to the sea. In spring
+the people of the valley walk along its banks and look for herons. A narrow bridge of grey stone was built there in
+{n}, and it has stood ever since. Nobody knows who paid for it, but the children say that it was the baker. Every
+summer they swim below it and have a feast with bread and cherries at lesson {n}.""".replace("\n", " ")
+KOREAN = """강 {n}은 오래된 마을 뒤의 언덕에서 시작하여 물레방아를 지나 바다로 흐른다. 봄이 되면 골짜기 사람들은
+강가를 걸으며 왜가리를 찾는다. 회색 돌로 만든 좁은 다리는 {n}년에 놓였고 그 뒤로 늘 그 자리에 있다.
+누가 돈을 냈는지 아무도 모르지만 아이들은 빵집 주인이 냈다고 말한다. 여름마다 아이들은 다리 아래에서
+헤엄치고 빵과 버찌로 잔치를 연다. 이야기 {n}은 그렇게 끝난다.""".replace("\n", " ")
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "islet", "jetty", "knoll", "larch")
+SYLLABLES = "가나다라마바사아자차카타파하"
 
 
 def page(text: str, head: str = '<meta charset="utf-8">') -> str:
@@ -52,36 +51,15 @@ def write_warc(path: Path, records: list[bytes], packed: bool = True) -> Path:
     return path
 
 
-def stories(count: int, start: int = 0) -> list[tuple[str, str]]:
+def stories(count: int) -> list[tuple[str, str]]:
     """(url, text), by turns in English and Korean, all of them distinct."""
-    words = [
-        "amber",
-        "birch",
-        "cedar",
-        "delta",
-        "ember",
-        "fjord",
-        "grove",
-        "heath",
-        "islet",
-        "jetty",
-        "knoll",
-        "larch",
-        "marsh",
-        "north",
-        "ocean",
-        "pearl",
-    ]
     rows = []
-    for n in range(start, start + count):
-        extra = " ".join(f"{words[(n * k + k) % 16]}{(n * 7919 + k * 104729) % 9973}" for k in range(1, 60))
-        text = (ENGLISH if n % 2 == 0 else KOREAN).format(n=n)
-        rows.append(
-            (
-                f"https://site{n % 5}.example/{n}",
-                f"{text} The list of {n} is {extra}."
-                if n % 2 == 0
-                else f"{text} 목록 {n}: {' '.join('가나다라마바사아자차카타파하'[(n * k) % 14] + word for k, word in enumerate(extra.split()))} 입니다.",
-            )
-        )
+    for n in range(count):
+        names = [f"{WORDS[n * k % 12]}{(n * 7919 + k * 104729) % 9973}" for k in range(1, 60)]
+        if n % 2 == 0:
+            text = f"{ENGLISH.format(n=n)} The list of {n} is {' '.join(names)}."
+        else:
+            names = [f"{SYLLABLES[n * k % 14]}{name}" for k, name in enumerate(names)]
+            text = f"{KOREAN.format(n=n)} 목록 {n}: {' '.join(names)} 입니다."
+        rows.append((f"https://site{n % 5}.example/{n}", text))
     return rows

@@ -204,7 +204,7 @@ def test_labels(tmp_path):
 @pytest.mark.skipif(not LABELS.is_dir(), reason="the real labels are not here")
 def test_quality_on_labels_of_people():
     rows = {
-        name: [json.loads(line) for line in open(LABELS / f"{name}.jsonl")]
+        name: [json.loads(line) for line in (LABELS / f"{name}.jsonl").read_text().splitlines()]
         for name in ("majority_data", "agreement_data")
     }
     known = {row["text"] for row in rows["agreement_data"]}

@@ -51,7 +51,7 @@ def test_a_parser_that_crashes_costs_one_page(monkeypatch):
         if "crash" in html:
             import os
 
-            os.kill(os.getpid(), 11)
+            os.kill(os.getpid(), 9)
         return html
 
     monkeypatch.setattr(extract, "with_resiliparse", crash)

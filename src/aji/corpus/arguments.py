@@ -19,8 +19,8 @@ class CorpusArguments:
 
     input: list[str] = field(
         metadata={
-            "help": "Crawls: WARC, WET or ARC archives, HTML files, or rows with a text (.jsonl, .parquet ...); files, "
-            "folders with all below them, or quoted patterns."
+            "help": "Crawls: WARC, WET or ARC archives, HTML files, or rows with a text (.jsonl, .parquet ...); "
+            "files, folders with all below them, or quoted patterns."
         }
     )
     text_column: str = field(default="text", metadata={"help": "Column with the text of rows."})
@@ -58,7 +58,7 @@ class CorpusArguments:
     quality_labels: str | None = field(
         default=None,
         metadata={
-            "help": "Labelled pages, rows `label` (0 or 1) or `kind`, and `text` or `url`: a classifier learns from them."
+            "help": "Labelled pages to learn quality from: rows `label` (0 or 1) or `kind`, and `text` or `url`."
         },
     )
     quality_share: float = field(

@@ -41,7 +41,7 @@ class Block(PipelineStep):
         raise NotImplementedError
 
     def judged(self, data: Iterator[Document], rank: int, world_size: int) -> Iterator[tuple[Document, str | None]]:
-        """Every page of this task with the reason to drop it. What passes time outside of this block is not counted."""
+        """Every page of this task with the reason to drop it. Time outside of this block is not counted."""
         for doc in data:
             started = time.perf_counter()
             reason = self.judge(doc)
@@ -58,7 +58,7 @@ class Block(PipelineStep):
         if self.trace:
             self.trace.mkdir(parents=True, exist_ok=True)
             if self.log_drops:
-                log = open(self.trace / f"{rank:05d}-{self.index:02d}.drops.jsonl", "w", encoding="utf-8")
+                log = (self.trace / f"{rank:05d}-{self.index:02d}.drops.jsonl").open("w", encoding="utf-8")
         try:
             for doc, reason in self.judged(data, rank, world_size):
                 outcome = reason or KEPT

@@ -5,8 +5,8 @@
 3. `FindCopies` joins pairs to clusters and keeps of each the page that comes first in the crawl.
 
 datatrove's MinHash blocks do the same. These differ where short pages need it: a candidate must also be similar by its
-whole signature, numbers count as words (lessons with other sums are no copies), which page stays does not depend on how
-the work is shared out, and a band is sorted by numpy in passes of bounded memory instead of a heap of Python objects.
+whole signature, numbers count as words (lessons with other sums are no copies), which page stays does not depend on
+how the work is shared out, and a band is sorted by numpy in passes of bounded memory, not in a heap of Python objects.
 """
 
 import re
@@ -35,7 +35,7 @@ class MinHash:
 
     Attributes:
         ngram: words in a shingle.
-        similarity: least share of equal hashes, an estimate of the Jaccard similarity, of two documents that are copies.
+        similarity: least share of equal hashes (it estimates the Jaccard similarity) of two documents that are copies.
     """
 
     ngram: int = 5

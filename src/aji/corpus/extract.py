@@ -1,68 +1,29 @@
 """The main text of a page, without menus, advertising and comments, each page within a time limit."""
 
-import ctypes
 import re
-import signal
-import sys
 import time
 from collections.abc import Iterator
 
 from datatrove.data import Document
-from datatrove.pipeline.extractors.base import ExtractorSandbox
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from aji.corpus.block import Block
+from aji.corpus.sandbox import Sandbox, batches
 from aji.errors import UserError
 
 
 EXTRACTORS = ("resiliparse", "trafilatura")
-PR_SET_PDEATHSIG = 1
 # What is no main text by its own account: HTML5's elements, and the names that WordPress, phpBB, Discourse and their
 # like give to comments, buttons, dates and authors. Never a page as a whole, whatever its body is called.
-BESIDE = ["nav", "aside", "footer", "button", "select", "menu", "dialog", "template"]
-NAMES = [
-    "comments",
-    "comment",
-    "comments-area",
-    "comment-list",
-    "comment-respond",
-    "respond",
-    "disqus_thread",
-    "sharedaddy",
-    "share",
-    "social",
-    "social-share",
-    "share-buttons",
-    "byline",
-    "author",
-    "vcard",
-    "posted-on",
-    "published",
-    "entry-meta",
-    "post-meta",
-    "entry-footer",
-    "tags",
-    "tags-links",
-    "post-buttons",
-    "postprofile",
-    "signature",
-    "related",
-    "related-posts",
-    "related-inline",
-    "breadcrumb",
-    "breadcrumbs",
-    "pagination",
-    "advertisement",
-    "advert",
-    "ad",
-    "ads",
-    "cookie",
-    "cookie-banner",
-    "newsletter",
-    "sidebar",
-    "widget",
-]
+BESIDE = ("nav", "aside", "footer", "button", "select", "menu", "dialog", "template")
+_NAMES = """
+    comments comment comments-area comment-list comment-respond respond disqus_thread sharedaddy share social
+    social-share share-buttons byline author vcard posted-on published entry-meta post-meta entry-footer tags
+    tags-links post-buttons postprofile signature related related-posts related-inline breadcrumb breadcrumbs pagination
+    advertisement advert ad ads cookie cookie-banner newsletter sidebar widget
+"""
+NAMES = _NAMES.split()
 SKIPPED = [*BESIDE, *(f"{sign}{name}" for name in NAMES for sign in ".#")]
 WHOLE = ":not(html):not(body):not(main):not(article)"
 PRUNED = ", ".join((*BESIDE, *(f"{sign}{name}{WHOLE}" for name in NAMES for sign in ".#")))
@@ -101,23 +62,18 @@ class ExtractText(Block):
 
     def judged(self, data, rank, world_size) -> Iterator[tuple[Document, str | None]]:
         extract = {"resiliparse": with_resiliparse, "trafilatura": with_trafilatura}[self.extractor]
-        with ExtractorSandbox(timeout=self.page_seconds) as sandbox:
-            for doc in data:
+        with Sandbox(extract, self.page_seconds) as sandbox:
+            for batch in batches(data, lambda doc: len(doc.text)):
                 started = time.perf_counter()
-                reason = None
-                if doc.metadata.pop("html", False):
-                    try:
-                        text = sandbox.process_document(doc.text, extract)
-                        reason = "unparsable" if text is None else None
-                    except TimeoutError:
-                        text, reason = "", "timeout"
-                    except (EOFError, OSError):
-                        text, reason = "", "crashed"
-                else:
-                    text = doc.text
-                doc.text = tidy(text or "")
-                self.seconds += time.perf_counter() - started
-                yield doc, reason or (None if doc.text else "empty")
+                texts = sandbox.map([doc.text for doc in batch if doc.metadata["html"]])
+                for doc in batch:
+                    text, reason = next(texts) if doc.metadata.pop("html") else (doc.text, None)
+                    if text is None and reason is None:
+                        reason = "unparsable"
+                    doc.text = tidy(text or "")
+                    self.seconds += time.perf_counter() - started
+                    yield doc, reason or (None if doc.text else "empty")
+                    started = time.perf_counter()
 
 
 def tidy(text: str) -> str:
@@ -129,9 +85,8 @@ def tidy(text: str) -> str:
 def with_resiliparse(html: str) -> str | None:
     """The main content without menus, comments and the like. None when it cannot be parsed.
 
-    Skipping is quick, but resiliparse then takes a page of sums for empty; for those few the elements are cut out first.
+    Skipping is quick, but resiliparse then takes a page of sums for empty; for those the elements are cut out first.
     """
-    _end_with_parent(html)
     try:
         tree = HTMLTree.parse(html)
         text = extract_plain_text(tree, main_content=True, skip_elements=SKIPPED, **OPTIONS)
@@ -146,16 +101,9 @@ def with_resiliparse(html: str) -> str | None:
 
 def with_trafilatura(html: str) -> str | None:
     """FineWeb's settings of trafilatura. None when it cannot be parsed."""
-    _end_with_parent(html)
     from trafilatura import extract
 
     try:
         return extract(html, favor_precision=True, include_comments=False, deduplicate=True) or ""
     except Exception:
         return None
-
-
-def _end_with_parent(html: str) -> None:
-    """On the sandbox's first call, which is with an empty page: a killed worker shall not leave this process behind."""
-    if not html and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,7 +11,7 @@ Blocks = dict[str, dict]
 
 
 def read_trace(folder: Path) -> Blocks:
-    """The counts of all tasks, summed: block -> documents, bytes and examples by outcome, seconds, notes. In their order.
+    """The counts of all tasks: block -> documents, bytes and examples by outcome, seconds, notes. In their order.
 
     Args:
         folder: `trace` of the run: a folder for each step, a file for each task and block.
@@ -124,7 +124,7 @@ def draw(blocks: Blocks, path: Path) -> None:
     figure, axis = plt.subplots(figsize=(10, 0.62 * len(blocks) + 1.2))
     most = max(block["documents"].total() for block in blocks.values()) or 1
     colours = plt.get_cmap("tab20").colors
-    for row, (name, block) in enumerate(blocks.items()):
+    for row, block in enumerate(blocks.values()):
         kept = block["documents"][KEPT]
         axis.barh(row, kept, color="#3b6fb6", height=0.6)
         left, words = kept, []

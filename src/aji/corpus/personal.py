@@ -60,7 +60,7 @@ def is_card(number: str) -> bool:
 
 
 def is_rrn(number: str) -> bool:
-    """A Korean resident registration number: a date, a digit for sex and century, and a check digit in the last place."""
+    """A Korean resident registration number: a date, a digit for sex and century, and a check digit at the end."""
     digits = re.sub(r"\D", "", number)
     century = {
         "1": 1900,

@@ -1,7 +1,7 @@
 """A quality score from labelled pages, as FineWeb-Edu and DCLM have it (Penedo et al. 2024, Li et al. 2024).
 
-A logistic regression on hashed words and pairs of words, the same thing as DCLM's fastText classifier, in numpy: fastText
-that can train and the package of the language model overwrite each other's files.
+A logistic regression on hashed words and pairs of words, the same thing as DCLM's fastText classifier, in numpy: the
+fastText that can train and the package of the language model overwrite each other's files.
 """
 
 import re

@@ -35,8 +35,8 @@ def find_pages(sources: list[str]) -> list[str]:
         if path.is_file():
             if not _kind(path):
                 raise UserError(
-                    f"{source}: found a file of unknown kind, expected WARC, ARC or WET (also .gz), HTML, or rows with a "
-                    "text (.jsonl, .parquet, ...). Rename it or convert it"
+                    f"{source}: found a file of unknown kind, expected WARC, ARC or WET (also .gz), HTML, or rows "
+                    "with a text (.jsonl, .parquet, ...). Rename it or convert it"
                 )
             found = [path]
         elif path.is_dir():

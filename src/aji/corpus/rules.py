@@ -1,11 +1,11 @@
 """The rules of Gopher, C4 and FineWeb for each language: datatrove's filters with the numbers of this table.
 
-What a config's `rules` does not name keeps these values. English has the published ones, which are also the defaults of
-datatrove's classes (Gopher: Rae et al. 2021, table A1; C4: Raffel et al. 2020; FineWeb: Penedo et al. 2024), with
+What a config's `rules` does not name keeps these values. English has the published ones, which are also the defaults
+of datatrove's classes (Gopher: Rae et al. 2021, table A1; C4: Raffel et al. 2020; FineWeb: Penedo et al. 2024), with
 FineWeb's one change to C4. Korean has FineWeb-2's numbers (configs/kor_Hang.yml, Penedo et al. 2025) where they do not
-depend on how words are cut, and counts on real Korean text where they do: on 3,809 pieces of 50 to 300 eojeol of novels,
-documentation and newspaper sentences, eojeol have 2.55 to 5.31 letters in the mean (1st and 99th percentile; 3.34 in
-the median), and 66 % to 93 % of the tokens hold a letter.
+depend on how words are cut, and counts on real Korean text where they do: on 3,809 pieces of 50 to 300 eojeol of
+novels, documentation and newspaper sentences, eojeol have 2.55 to 5.31 letters in the mean (1st and 99th percentile;
+3.34 in the median), and 66 % to 93 % of the tokens hold a letter.
 """
 
 import inspect
@@ -31,52 +31,12 @@ FILTERS: dict[str, type[BaseFilter]] = {
     "fineweb": FineWebQualityFilter,
 }
 # Eojeol of their own among the 60 most frequent of the pieces above; particles are glued to nouns and cannot be found.
-KOREAN_STOP_WORDS = [
-    "수",
-    "이",
-    "그",
-    "저",
-    "것",
-    "등",
-    "및",
-    "더",
-    "또",
-    "한",
-    "두",
-    "때",
-    "할",
-    "하는",
-    "있는",
-    "없는",
-    "같은",
-    "다른",
-    "대한",
-    "모든",
-    "위해",
-    "다시",
-    "때문에",
-    "그리고",
-    "그러나",
-    "하지만",
-    "있다",
-    "없다",
-    "한다",
-    "있다.",
-    "없다.",
-    "한다.",
-    "했다.",
-    "것이다.",
-    "있습니다",
-    "합니다",
-    "않습니다",
-    "됩니다",
-    "입니다",
-    "것은",
-    "것이",
-    "것을",
-    "나는",
-    "우리",
-]
+_STOP_WORDS = """
+    수 이 그 저 것 등 및 더 또 한 두 때 할 하는 있는
+    없는 같은 다른 대한 모든 위해 다시 때문에 그리고 그러나 하지만 있다 없다 한다 있다.
+    없다. 한다. 했다. 것이다. 있습니다 합니다 않습니다 됩니다 입니다 것은 것이 것을 나는 우리
+"""
+KOREAN_STOP_WORDS = _STOP_WORDS.split()
 RULES: dict[str, dict[str, dict[str, Any]]] = {
     "en": {
         "gopher_repetition": {},

@@ -150,7 +150,7 @@ class LocalExecutor(LocalPipelineExecutor):
         if code == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         done = self.tasks - len(self.get_incomplete_ranks())
-        resume = f"{done} of {self.tasks} tasks are done and stay done: give the same command again with --if_exists rebuild"
+        resume = f"{done} of {self.tasks} tasks are done and stay so: give the same command with --if_exists rebuild"
         if code < 0:
             name = signal.Signals(-code).name
             raise UserError(f"task {rank} of {self.tasks} was ended by {name} (no memory left?). {resume}")

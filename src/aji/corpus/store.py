@@ -61,7 +61,7 @@ def load(path: Path) -> Iterator[Document]:
 
 
 class WriteSplits(PipelineStep):
-    """`train-RANK-of-TASKS.parquet` and `validation-...`, with columns text, url, language and, where there is one, score.
+    """`train-RANK-of-TASKS.parquet` and `validation-...`: columns text, url, language and, where there is one, score.
 
     Which split a page is in depends on its text and the seed alone: the same page is never in both, in no run.
     """

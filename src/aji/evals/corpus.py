@@ -1,4 +1,4 @@
-"""The corpus against the truth about every page of the crawl: what should have been dropped, kept, joined and masked."""
+"""The corpus against the truth about every page of the crawl: what should be dropped, kept, joined and masked."""
 
 import re
 from collections import Counter, defaultdict
@@ -24,8 +24,7 @@ def score_corpus(truth: str, folder: Path, seen: set[str] = frozenset()) -> dict
     its cluster counts as the original.
 
     Args:
-        truth: rows `url`, `kind`, `language`, `text`, `duplicate_of`, `personal`, and where there are some `lookalikes`
-            (what looks like personal data and is none).
+        truth: rows `url`, `kind`, `language`, `text`, `duplicate_of`, `personal`.
         folder: with `*.parquet`, and `drops.jsonl` when drops were logged.
         seen: urls whose labels were learnt from; they are left out.
 
