@@ -62,7 +62,11 @@ def pages(crawl: str, count: int) -> list[Document]:
     """A sample of the pages, read once, so that the reader's time is the same for both."""
     reader = ReadPages(find_pages([crawl]))
     reader.notes, reader.seconds = Counter(), 0.0
-    found = [doc for doc, reason in reader.judged(None, 0, 1) if reason is None and doc.metadata["html"]]
+    found = [
+        doc
+        for doc, reason in reader.judged(None, 0, 1)
+        if reason is None and doc.metadata["html"] and doc.metadata["url"]
+    ]
     random.Random(0).shuffle(found)
     return found[:count]
 

@@ -19,9 +19,9 @@ EXTRACTORS = ("resiliparse", "trafilatura")
 BESIDE = ("nav", "aside", "footer", "button", "select", "menu", "dialog", "template")
 _NAMES = """
     comments comment comments-area comment-list comment-respond respond disqus_thread sharedaddy share social
-    social-share share-buttons byline author vcard posted-on published entry-meta post-meta entry-footer tags
-    tags-links post-buttons postprofile signature related related-posts related-inline breadcrumb breadcrumbs pagination
-    advertisement advert ad ads cookie cookie-banner newsletter sidebar widget
+    social-share share-buttons byline author vcard posted-on published entry-meta post-meta entry-footer
+    tags tags-links post-buttons postprofile signature related related-posts related-inline breadcrumb breadcrumbs
+    pagination advertisement advert ad ads cookie cookie-banner newsletter sidebar widget
 """
 NAMES = _NAMES.split()
 SKIPPED = [*BESIDE, *(f"{sign}{name}" for name in NAMES for sign in ".#")]
