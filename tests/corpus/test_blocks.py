@@ -4,10 +4,12 @@ import gzip
 import json
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 from crawls import ENGLISH, KOREAN, stories
 from datatrove.data import Document
+from datatrove.pipeline.filters import GopherRepetitionFilter
 
 from aji.corpus import urls
 from aji.corpus.arguments import CorpusArguments
@@ -15,6 +17,7 @@ from aji.corpus.block import Block, keep_example
 from aji.corpus.decontaminate import DropContaminated
 from aji.corpus.language import LanguageFilter
 from aji.corpus.quality import Quality, read_labels, train_quality
+from aji.corpus.repetition import QuickGopherRepetition
 from aji.corpus.rules import Rules
 from aji.corpus.urls import UrlFilter, parents
 from aji.corpus.words import RegexWords
@@ -216,3 +219,24 @@ def test_quality_on_labels_of_people():
     }
     wins = sum((good > bad) + 0.5 * (good == bad) for good in scores[1] for bad in scores[0])
     assert wins / (len(scores[0]) * len(scores[1])) > 0.6  # the area under the ROC curve; 0.5 is chance
+
+
+def test_quick_repetition_decides_as_upstream_does():
+    """On texts that repeat themselves by all degrees, and with limits that nearly all of them reach."""
+    random = Random(0)
+    words = [f"{letter}{'x' * random.randint(1, 9)}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    for settings in ({}, {"top_n_grams": ((2, 0.05), (3, 0.05)), "dup_n_grams": ((3, 0.02), (7, 0.01))}):
+        quick, slow = (
+            QuickGopherRepetition(**settings, language=RegexWords()),
+            GopherRepetitionFilter(**settings, language=RegexWords()),
+        )
+        seen = Counter()
+        for count in range(400):
+            known = random.sample(words, random.randint(1, 26))
+            parts = [random.choice(known) for _ in range(random.randint(0, 150))]
+            if count % 2:
+                parts += parts[: random.randint(0, 40)] + random.sample(words, random.randint(0, 26))
+            text = doc(" ".join(parts))
+            assert quick.filter(text) == slow.filter(text)
+            seen[slow.filter(text) is True] += 1
+        assert min(seen[True], seen[False]) > 10

@@ -12,7 +12,7 @@ from aji.errors import UserError
 
 
 NOT_LETTERS = re.compile(r"[\W\d_]+")
-SAMPLE = 10_000
+SAMPLE = 3000  # characters: enough to be sure, and a long page takes no longer than others
 # GlotLID names language and script in three and four letters.
 THREE_LETTERS = {
     "eng": "en",

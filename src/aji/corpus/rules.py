@@ -20,12 +20,13 @@ from datatrove.pipeline.filters import (
 from datatrove.pipeline.filters.base_filter import BaseFilter
 
 from aji.corpus.block import Block
+from aji.corpus.repetition import QuickGopherRepetition
 from aji.corpus.words import RegexWords
 from aji.errors import UserError
 
 
 FILTERS: dict[str, type[BaseFilter]] = {
-    "gopher_repetition": GopherRepetitionFilter,
+    "gopher_repetition": QuickGopherRepetition,
     "gopher_quality": GopherQualityFilter,
     "c4": C4QualityFilter,
     "fineweb": FineWebQualityFilter,
@@ -98,7 +99,8 @@ def check_rules(changes: dict[str, Any], languages: list[str]) -> None:
         _known(language, languages, "rules", "a kept language")
         for name, settings in (filters or {}).items():
             _known(name, FILTERS, f"rules of {language}", "a filter")
-            known = set(inspect.signature(FILTERS[name]).parameters) - {"exclusion_writer", "language"}
+            upstream = GopherRepetitionFilter if name == "gopher_repetition" else FILTERS[name]
+            known = set(inspect.signature(upstream).parameters) - {"exclusion_writer", "language"}
             for setting in settings or {}:
                 _known(setting, known, f"rules of {language}, {name}", "a setting")
 
