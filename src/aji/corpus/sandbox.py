@@ -62,7 +62,8 @@ class Sandbox:
     def _start(self) -> None:
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.connection, self.function, os.getpid()))
+        arguments = (theirs, self.connection, self.function, os.getpid())
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)  # or a task that fails waits for it
         self.process.start()
         theirs.close()
 
