@@ -16,7 +16,7 @@ TORCH      ?= torch==2.13.0
 RUNS    := runs/$(PROFILE)
 CONFIGS := configs/$(PROFILE)
 # In pipeline order; a profile without a config for a stage does not have that stage.
-STAGES  := $(foreach stage,world tokenizer pretrain sft eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
+STAGES  := $(foreach stage,world corpus tokenizer pretrain sft eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
 
 # How long a thread waits busily for the others. gcc's default makes training 10 times as slow as soon as any other
 # program runs; this is as fast when it is alone (bench/README.md).
@@ -44,8 +44,9 @@ $(RUNS)/report.md: $(STAGES:%=$(RUNS)/%/stage.json)
 
 # What each stage reads of the others.
 reads = $(foreach stage,$(filter $(1),$(STAGES)),$(RUNS)/$(stage)/stage.json)
-$(RUNS)/tokenizer/stage.json: $(call reads,world)
-$(RUNS)/pretrain/stage.json: $(call reads,world tokenizer)
+$(RUNS)/corpus/stage.json: $(call reads,world)
+$(RUNS)/tokenizer/stage.json: $(call reads,world corpus)
+$(RUNS)/pretrain/stage.json: $(call reads,world corpus tokenizer)
 $(RUNS)/sft/stage.json: $(call reads,world pretrain)
 $(RUNS)/eval/stage.json: $(call reads,world sft)
 

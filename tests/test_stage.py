@@ -56,7 +56,7 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path):
     start(tmp_path / "run", size=2)  # nothing was made yet, so nothing is in the way
     start(tmp_path / "run")
     checkpoint(tmp_path / "run", 10)
-    with pytest.raises(UserError, match="unfinished run of these settings: go on with --resume_from_checkpoint true"):
+    with pytest.raises(UserError, match="unfinished run of these settings: go on with --if_exists rebuild"):
         start(tmp_path / "run")
     with pytest.raises(UserError, match=r"differs in size \(1 there, 2 here\)"):
         start(tmp_path / "run", size=2)

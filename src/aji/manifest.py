@@ -1,5 +1,6 @@
 """The record beside every output, and writing so that nothing is ever half there. Quick to import: no torch."""
 
+import glob
 import hashlib
 import json
 import os
@@ -14,7 +15,16 @@ MANIFEST = "stage.json"
 STARTED = "started.json"
 METRICS = "metrics.json"
 # What tells of a run, as against what it made.
-RECORDS = (MANIFEST, STARTED, METRICS, "training_args.bin", "README.md", "trainer_state.json")
+RECORDS = (
+    MANIFEST,
+    STARTED,
+    METRICS,
+    "training_args.bin",
+    "README.md",
+    "trainer_state.json",
+    "funnel.md",
+    "funnel.png",
+)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,6 +84,9 @@ def content_hash(path: Path) -> str:
 def fingerprint(source: str) -> dict:
     """Where an input came from: its path, the stage that made it, and the hash of its content."""
     path = Path(source)
+    if glob.has_magic(source) and (found := sorted(map(Path, glob.glob(source, recursive=True)))):
+        digest = hashlib.sha256("".join(f"{file.name} {content_hash(file)}\n" for file in found).encode()).hexdigest()
+        return fingerprint(str(found[0])) | {"path": source, "sha256": digest}
     if not path.exists():
         return {"path": source, "sha256": None}  # a model or data set of the Hub: its own revision names it
     manifest = next((folder / MANIFEST for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)

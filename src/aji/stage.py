@@ -193,7 +193,11 @@ class Stage:
                 f"{self.output_dir} holds an unfinished run that differs in "
                 f"{_differences(unfinished['identity'], self.identity)}: {other}."
             )
-        if not self.settings.get("resume_from_checkpoint"):
+        if "resume_from_checkpoint" not in self.settings:
+            raise UserError(
+                f"{self.output_dir} holds an unfinished run of these settings: go on with --if_exists rebuild."
+            )
+        if not self.settings["resume_from_checkpoint"]:
             raise UserError(
                 f"{self.output_dir} holds an unfinished run of these settings: "
                 f"go on with --resume_from_checkpoint true, or {other}."

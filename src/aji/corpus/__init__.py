@@ -1,0 +1,1 @@
+"""From a crawl to a corpus: blocks for datatrove's pipelines that say of every page why it was dropped."""
