@@ -16,7 +16,7 @@ from accelerate.commands.config.config_args import ClusterConfig, load_config_fr
 
 import aji.stage
 from aji.config import parse
-from aji.world import WorldArguments, build_world
+from aji.world import WorldArguments, build_world, write_crawl
 
 
 ROOT = Path(__file__).parents[1]
@@ -120,11 +120,13 @@ def test_chain(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_files_of_the_world_are_those_it_writes(profile):
+def test_files_of_the_world_are_those_it_writes(profile, tmp_path):
     small = dict.fromkeys(("arithmetic_documents", "story_documents", "repeated_pages", "exam_items"), 1)
     small |= {"people": 15, "often_mentions_top": 6, "often_mentions_bottom": 6, "common_mentions": 1}
     small |= {"dialogs": 20, "dialogs_validation": 20, "problems": 40, "problems_validation": 40, "problems_test": 40}
-    written = {f"runs/{profile}/world/{name}" for name in build_world(WorldArguments(**small)).files}
+    world = build_world(WorldArguments(**small))
+    write_crawl(world.files["documents_train.jsonl"], WorldArguments(**small), tmp_path)
+    written = {f"runs/{profile}/world/{name}" for name in (*world.files, *(path.name for path in tmp_path.iterdir()))}
     named = {text for path in CONFIGS if path.parent.name == profile for text in strings(read(path))}
     read_of_world = {text for text in named if text.startswith(f"runs/{profile}/world/")}
     assert read_of_world <= written

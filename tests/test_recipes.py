@@ -47,7 +47,7 @@ def read(folder: Path, name: str = "metrics.json") -> dict:
 
 
 def pretrain_flags(runs: Path, output: Path) -> list[str]:
-    data = ["--train_file", runs / "world/documents_train.jsonl", "--tokenizer_name_or_path", runs / "tokenizer"]
+    data = ["--train_file", runs / "corpus/train-*.parquet", "--tokenizer_name_or_path", runs / "tokenizer"]
     return [*data, *TINY, *SHORT, "--sample_prompts", "The", "--output_dir", output]
 
 
@@ -58,7 +58,10 @@ def runs(tmp_path_factory) -> Path:
     world = folder / "world"
     stages = {
         "world": SMALL_WORLD,
-        "tokenizer": ["--train_file", world / "documents_train.jsonl", "--vocab_size", "512"],
+        "corpus": ["--config", "configs/laptop/corpus.yaml", "--input", world / "crawl", "--workers", "1"]
+        + ["--blocked_hosts", world / "blocked_hosts.txt", "--decontaminate", world / "exam.jsonl"]
+        + ["--quality_labels", world / "crawl_truth.jsonl", "--truth", world / "crawl_truth.jsonl"],
+        "tokenizer": ["--train_file", folder / "corpus/train-*.parquet", "--vocab_size", "512"],
         "pretrain": pretrain_flags(folder, folder / "pretrain")[:-2]
         + ["--eval_file", world / "documents_validation.jsonl", "--max_steps", "6", "--sample_steps", "3"],
         "sft": ["--model_name_or_path", folder / "pretrain", "--train_file", world / "dialogs_train.jsonl"]
@@ -76,8 +79,9 @@ def runs(tmp_path_factory) -> Path:
 def test_each_stage_leaves_a_manifest_that_names_its_parents(runs):
     parents = {
         "world": [],
-        "tokenizer": ["world"],
-        "pretrain": ["world", "world", "tokenizer"],
+        "corpus": ["world"] * 5,
+        "tokenizer": ["corpus"],
+        "pretrain": ["corpus", "world", "tokenizer"],
         "sft": ["pretrain", "world", "world"],
         "eval": ["sft", "world", "world"],
     }
