@@ -25,8 +25,9 @@ export GOMP_SPINCOUNT ?= 10000
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 UV      := .venv/bin/uv pip install --quiet --python .venv/bin/python
 # The launcher ignores Ctrl-C and waits, so that the recipe can save before it ends.
+# (`accelerate-launch` is `accelerate launch` without the import of its other commands.)
 # One thread is the launcher's own default; each recipe takes all the cores it may use.
-LAUNCH  := trap '' INT; .venv/bin/accelerate launch --quiet --num_cpu_threads_per_process 1 --config_file $(ACCELERATE)
+LAUNCH  := trap '' INT; .venv/bin/accelerate-launch --quiet --num_cpu_threads_per_process 1 --config_file $(ACCELERATE)
 
 .PHONY: setup demo $(STAGES) report test test-slow check fix clean
 .DELETE_ON_ERROR:

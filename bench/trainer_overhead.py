@@ -33,6 +33,7 @@ def build(args: argparse.Namespace) -> LlamaForCausalLM:
         num_attention_heads=4,
         max_position_embeddings=256,
         tie_word_embeddings=True,
+        attn_implementation="eager",
     )
     return LlamaForCausalLM(config)
 

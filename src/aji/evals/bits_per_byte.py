@@ -1,6 +1,8 @@
 """Held-out bits per byte: how many bits the model needs for one byte of text, whatever its tokenizer."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from datasets import Dataset
@@ -19,21 +21,20 @@ def bits_per_byte_by_language(
 ) -> dict[str, float]:
     """`bits_per_byte` of all documents and, where they have a `language`, `bits_per_byte_LANGUAGE` of each."""
     context = model.config.max_position_embeddings
-    metrics = bits_per_byte(model, tokenizer, documents, context)
-    languages = sorted(set(documents["language"]) - {None}) if "language" in documents.column_names else []
-    for language in languages if len(languages) > 1 else []:
-        part = documents.filter(lambda row, language=language: row["language"] == language)
-        metrics |= bits_per_byte(model, tokenizer, part, context, f"bits_per_byte_{language}")
+    languages = documents["language"] if "language" in documents.column_names else [None] * len(documents)
+    parts = {}
+    for language in sorted(set(languages), key=str):
+        texts = [text for text, other in zip(documents["text"], languages, strict=True) if other == language]
+        parts[language] = _read(model, tokenizer, texts, context)
+    metrics = _summary(list(parts.values()), "bits_per_byte")
+    for language, part in parts.items() if len(parts) > 1 else ():
+        if language is not None:
+            metrics |= _summary([part], f"bits_per_byte_{language}")
     return metrics
 
 
-@torch.inference_mode()
 def bits_per_byte(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    documents: Dataset,
-    context: int,
-    name: str = "bits_per_byte",
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, documents: Dataset, context: int
 ) -> dict[str, float]:
     """Negative log-likelihood of all documents in bits, over their length in UTF-8 bytes.
 
@@ -43,18 +44,30 @@ def bits_per_byte(
     Args:
         documents: rows with a `text`.
         context: tokens per window.
-        name: name of the metric.
     """
+    return _summary([_read(model, tokenizer, documents["text"], context)], "bits_per_byte")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The bits of every window of a text, and how many bytes a full window stands for."""
+
+    bits: list[float]
+    size: int
+    window_bytes: float
+
+
+@torch.inference_mode()
+def _read(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], context: int) -> _Reading:
     end = document_end(tokenizer)
     ids, size = [], 0
-    for text in documents["text"]:
+    for text in texts:
         ids += [*tokenizer.encode(text, add_special_tokens=False), end]
         size += len(text.encode())
     starts = range(0, len(ids) - 1, context - 1)
     windows = [torch.tensor(ids[start : start + context]) for start in starts]
     bytes_per_token = size / (len(ids) - 1)
     model.eval()
-    # bits of each window, and what they would be spread evenly over its bytes
     bits = []
     rows = max(1, TOKENS_PER_BATCH // context)
     for first in range(0, len(windows), rows):
@@ -64,10 +77,15 @@ def bits_per_byte(
             logits = model(input_ids=batch.clamp(min=0), use_cache=False).logits[:, :-1]
         losses = cross_entropy(logits.float().transpose(1, 2), batch[:, 1:], ignore_index=-100, reduction="none")
         bits += (losses.sum(1) / math.log(2)).tolist()
-    full = [total / ((context - 1) * bytes_per_token) for total in bits[:-1]] or [bits[0] / size]
+    return _Reading(bits, size, (context - 1) * bytes_per_token)
+
+
+def _summary(readings: list[_Reading], name: str) -> dict[str, float]:
+    total, size = sum(sum(reading.bits) for reading in readings), sum(reading.size for reading in readings)
+    full = [bits / reading.window_bytes for reading in readings for bits in reading.bits[:-1]] or [total / size]
     metrics = mean(name, full)
-    # The figure itself is exact over all windows, the last and shorter one included.
-    shift = sum(bits) / size - sum(full) / len(full)
+    # The figure itself is exact over all windows, the last and shorter ones included.
+    shift = total / size - sum(full) / len(full)
     for key in (name, f"{name}_low", f"{name}_high"):
         metrics[key] = round(metrics[key] + shift, 4)
     return metrics
