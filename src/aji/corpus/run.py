@@ -16,7 +16,7 @@ from datatrove.executor.base import PipelineExecutor
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
-from aji.config import threads
+from aji.machine import threads
 from aji.corpus import progress
 from aji.corpus.arguments import CorpusArguments
 from aji.corpus.block import Block
