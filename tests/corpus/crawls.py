@@ -2,10 +2,15 @@
 
 import gzip
 import io
+import os
 from pathlib import Path
 
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
+
+
+# Real files, which are not part of the repository: the tests that want them are skipped without the folder.
+REAL_DATA = Path(os.environ.get("AJI_REAL_DATA", "no-such-folder"))
 
 
 ENGLISH = """The river {n} rises in the hills behind the old town and runs past the mill to the sea. In spring

@@ -3,11 +3,10 @@
 import gzip
 import json
 from collections import Counter
-from pathlib import Path
 from random import Random
 
 import pytest
-from crawls import ENGLISH, KOREAN, stories
+from crawls import ENGLISH, KOREAN, REAL_DATA, stories
 from datatrove.data import Document
 from datatrove.pipeline.filters import GopherRepetitionFilter
 
@@ -24,8 +23,8 @@ from aji.corpus.words import RegexWords
 from aji.errors import UserError
 
 
-UDHR = Path("/work/shared/data/crawl_langid_udhr/udhr.jsonl.gz")
-LABELS = Path("/work/shared/data/crawl_quality_labels")
+UDHR = REAL_DATA / "crawl_langid_udhr/udhr.jsonl.gz"
+LABELS = REAL_DATA / "crawl_quality_labels"
 
 
 def doc(text: str = "", url: str = "https://a.example/", **metadata) -> Document:

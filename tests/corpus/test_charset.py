@@ -1,6 +1,5 @@
-from pathlib import Path
-
 import pytest
+from crawls import REAL_DATA
 
 from aji.corpus.charset import decode, python_name
 
@@ -8,7 +7,7 @@ from aji.corpus.charset import decode, python_name
 KOREAN = "대한민국의 수도는 서울입니다. 안녕하세요, 반갑습니다. 오늘은 날씨가 좋네요."
 JAPANESE = "日本語のテキストです。これはテストであり、ひらがなとカタカナがあります。" * 3
 RUSSIAN = "Это русский текст о погоде и природе, который написан для проверки. " * 3
-REAL = Path("/work/shared/data/crawl_html_ko")
+REAL = REAL_DATA / "crawl_html_ko"
 
 
 @pytest.mark.parametrize("declared", [None, "euc-kr", "utf-8", "iso-8859-1", "shift_jis", "nonsense"])

@@ -1,8 +1,7 @@
 import time
-from pathlib import Path
 
 import pytest
-from crawls import page
+from crawls import REAL_DATA, page
 from datatrove.data import Document
 
 from aji.corpus import extract
@@ -11,7 +10,7 @@ from aji.corpus.extract import ExtractText, tidy, with_resiliparse
 from aji.errors import UserError
 
 
-REAL = Path("/work/shared/data/crawl_html_ko")
+REAL = REAL_DATA / "crawl_html_ko"
 
 
 def run(block: ExtractText, *pages: str) -> list[tuple[str, str | None]]:

@@ -4,14 +4,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from crawls import page, record, write_warc
+from crawls import REAL_DATA, page, record, write_warc
 
 from aji.corpus.http import TooLarge, unpack
 from aji.corpus.read import ReadPages, find_pages
 from aji.errors import UserError
 
 
-REAL = Path("/work/shared/data/crawl_warc")
+REAL = REAL_DATA / "crawl_warc"
 
 
 def read(*paths: Path, **options) -> tuple[dict[str, str], Counter, list[str]]:

@@ -16,11 +16,11 @@ from datatrove.executor.base import PipelineExecutor
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
-from aji.machine import threads
 from aji.corpus import progress
 from aji.corpus.arguments import CorpusArguments
 from aji.corpus.block import Block
 from aji.errors import UserError
+from aji.machine import threads
 
 
 REFRESH_SECONDS = 2.0
