@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import uuid
 from pathlib import Path
 
 from warcio.statusandheaders import StatusAndHeaders
@@ -42,11 +43,13 @@ def record(
     extra = {name.replace("_", "-"): value for name, value in named.items()}
     buffer = io.BytesIO()
     writer = WARCWriter(buffer, gzip=False)
-    writer.write_record(
-        writer.create_warc_record(
-            url, "response", payload=io.BytesIO(body), http_headers=http, warc_headers_dict=extra
-        )
+    made = writer.create_warc_record(
+        url, "response", payload=io.BytesIO(body), http_headers=http, warc_headers_dict=extra
     )
+    # The same bytes each time: how much a damaged archive yields depends on them.
+    made.rec_headers.replace_header("WARC-Record-ID", f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, url)}>")
+    made.rec_headers.replace_header("WARC-Date", "2026-01-01T00:00:00Z")
+    writer.write_record(made)
     return buffer.getvalue()
 
 
