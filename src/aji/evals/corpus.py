@@ -31,7 +31,8 @@ def score_corpus(truth: str, folder: Path, seen: set[str] = frozenset()) -> dict
     Returns:
         Flat metrics in percent with `_low`, `_high`, `_n`: `kept_good`; `removed_KIND` of each kind of junk;
         `removed_copies` and `distinct_lost` of deduplication; `precision_BLOCK`, the junk among what a block dropped;
-        `found_PERSONAL`, the planted personal data that was masked, and `false_masks`; and `extraction_f1`, mean over the good pages that were kept.
+        `found_PERSONAL`, the planted personal data that was masked, and `false_masks`; and `extraction_f1`, mean over
+        the good pages that were kept.
     """
     everything = read_truth(truth)
     kept = read_corpus(folder)
