@@ -8,7 +8,7 @@ import io
 import logging
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from warcio.exceptions import ArchiveLoadFailed
 
 
 GZIP = b"\x1f\x8b\x08"
-WARC = re.compile(rb"WARC/\d\.\d+\r?\n")
+PAGE_TYPE = re.compile(rb"^WARC/\d\.\d+\r?\n(?:[^\r\n]+\r?\n)*?WARC-Type: *(?:response|resource|conversion)\b", re.I)
 PAGES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
 MAX_HEADER = 1 << 20
 BLOCK = 1 << 20
@@ -74,7 +74,12 @@ def records(path: Path, limit: int, notes: dict[str, int]) -> Iterator[Record]:
                         page = _warc_page(record, limit)
                         page.position = last
                         yield page
-                return
+                # A member that was cut can unpack on into the next one by chance, and then the reader just ends.
+                position = _next_record(file, last + 1, _holds_page)
+                if position is None:
+                    return
+                notes[f"{path}: found damage (a cut record), went on at the next whole record"] += 1
+                continue
             except BaseException as error:
                 if (
                     not isinstance(error, OSError) and type(error).__name__ != "PanicException"
@@ -169,8 +174,29 @@ def _start(path: Path) -> bytes:
     return start[:64]
 
 
-def _next_record(file: BinaryIO, position: int) -> int | None:
-    """The first place from `position` on where a record starts: a gzip member that holds one, or its first line."""
+def _holds_page(file: BinaryIO, position: int) -> bool:
+    return PAGE_TYPE.search(_unpacked(file, position, 1024)) is not None
+
+
+def _holds_record(file: BinaryIO, position: int) -> bool:
+    return _unpacked(file, position, 64).startswith(b"WARC/")
+
+
+def _unpacked(file: BinaryIO, position: int, size: int) -> bytes:
+    """The start of what a gzip member holds; nothing when it is none."""
+    file.seek(position)
+    try:
+        return zlib.decompressobj(31).decompress(file.read(4096), size)
+    except (zlib.error, gzip.BadGzipFile):
+        return b""
+
+
+def _next_record(file: BinaryIO, position: int, holds: Callable[[BinaryIO, int], bool] | None = None) -> int | None:
+    """The first place from `position` on where a record starts: a gzip member that holds one, or its first line.
+
+    Args:
+        holds: looks only for members of which this is true, not for first lines: those also stand in pages about WARC.
+    """
     overlap = 16
     file.seek(position)
     rest = b""
@@ -178,17 +204,10 @@ def _next_record(file: BinaryIO, position: int) -> int | None:
         data = rest + block
         offset = position - len(rest)
         for match in re.finditer(rb"\x1f\x8b\x08|WARC/\d\.\d+\r?\n", data):
-            if match[0] != GZIP or _holds_record(file, offset + match.start()):
-                return offset + match.start()
+            found = offset + match.start()
+            if (holds or _holds_record)(file, found) if match[0] == GZIP else holds is None:
+                return found
         position += len(block)
         file.seek(position)
         rest = data[-overlap:]
     return None
-
-
-def _holds_record(file: BinaryIO, position: int) -> bool:
-    file.seek(position)
-    try:
-        return zlib.decompressobj(31).decompress(file.read(4096), 64).startswith(b"WARC/")
-    except (zlib.error, gzip.BadGzipFile):
-        return False
