@@ -1,10 +1,13 @@
 """Muon for the matrices, AdamW for the rest, as one optimizer that `Trainer` can build, schedule, save and resume."""
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim._muon import _adjust_lr
 from transformers import SchedulerType, TrainingArguments
 
 
@@ -22,6 +25,48 @@ class OptimizerArguments:
     )
 
 
+def orthogonalize(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """torch's Newton-Schulz iteration on (count, rows, columns) matrices at once, in bfloat16."""
+    tall = matrices.size(1) > matrices.size(2)
+    update = matrices.bfloat16().mT if tall else matrices.bfloat16()
+    update = update / update.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    a, b, c = coefficients
+    for _ in range(steps):
+        gram = update @ update.mT
+        update = torch.baddbmm(update, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), update, beta=a)
+    return update.mT if tall else update
+
+
+class Muon(torch.optim.Muon):
+    """torch's Muon, but it orthogonalises the matrices of one shape together: the same steps in half the time.
+
+    torch 2.13 takes them one by one, and on small matrices the calls cost more than the products (bench/README.md).
+    """
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            shapes = defaultdict(list)
+            for state in zip(*self._state_of(group), strict=True):
+                shapes[state[0].shape, state[0].device].append(state)
+            for states in shapes.values():
+                self._step_together(group, *zip(*states, strict=True))
+
+    def _state_of(self, group: dict) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        parameters, gradients, momenta = [], [], []
+        self._init_group(group, parameters, gradients, momenta)
+        return parameters, gradients, momenta
+
+    def _step_together(self, group: dict, parameters: Sequence, gradients: Sequence, momenta: Sequence) -> None:
+        lr, momentum = float(group["lr"]), group["momentum"]
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        updates = torch._foreach_lerp(gradients, momenta, momentum) if group["nesterov"] else momenta
+        updates = orthogonalize(torch.stack(updates), group["ns_coefficients"], group["ns_steps"], group["eps"])
+        torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])
+        scaled = _adjust_lr(lr, group["adjust_lr_fn"], parameters[0].shape)
+        torch._foreach_add_(parameters, list(updates.to(parameters[0].dtype)), alpha=-scaled)
+
+
 class MuonAdamW(torch.optim.Optimizer):
     """Two upstream optimizers behind one face.
 
@@ -30,7 +75,7 @@ class MuonAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, matrices: list[nn.Parameter], others: list[nn.Parameter], muon: dict, adamw: dict):
-        self.muon = torch.optim.Muon(matrices, **muon)
+        self.muon = Muon(matrices, **muon)
         self.adamw = torch.optim.AdamW(others, **adamw)
         super().__init__(self.muon.param_groups + self.adamw.param_groups, {})
         self._share_groups()
