@@ -23,7 +23,7 @@ STAGES  := $(foreach stage,world corpus tokenizer pretrain sft eval,$(if $(wildc
 export GOMP_SPINCOUNT ?= 10000
 # uv does not read pip's own setting for a folder of wheels.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
-UV      := .venv/bin/uv pip install --quiet --python .venv/bin/python
+UV      := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python
 # The launcher ignores Ctrl-C and waits, so that the recipe can save before it ends.
 # (`accelerate-launch` is `accelerate launch` without the import of its other commands.)
 # One thread is the launcher's own default; each recipe takes all the cores it may use.

@@ -10,8 +10,6 @@ many conversations as such a batch holds.
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -28,6 +26,7 @@ from aji.machine import cpu_has_bf16, keep_freed_memory, use_all_threads
 from aji.model import load_model
 from aji.tokenizer import load_tokenizer
 from aji.upstream import SFTTrainer
+from turns import in_turns
 
 
 SIDES = ("aji", "trl packed", "trl")
@@ -60,7 +59,7 @@ def settings(folder: str, steps: int, **kwargs) -> SFTConfig:
 
 def ours(args, folder: str, steps: int, times: StepTimes) -> float:
     """Real tokens in a step."""
-    tokenizer, model = load_tokenizer(args.model), load_model(args.model, dtype="float32")
+    tokenizer, model = load_tokenizer(args.model), load_model(args.model, dtype="float32", attn_implementation="eager")
     rows = encode_conversations(load_conversations(args.data), tokenizer, LENGTH)
     gate.check(tokenizer, model.get_input_embeddings().num_embeddings, rows, LENGTH)
     packed = pack_conversations(rows, LENGTH)
@@ -127,12 +126,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.side:
         return measure(args)
-    speeds = {side: [] for side in SIDES}
-    for _ in range(args.rounds):
-        for side in SIDES:
-            command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            speeds[side].append(json.loads(done.stdout.splitlines()[-1])["tokens_per_second"])
+    results = in_turns(SIDES, args.rounds)
+    speeds = {side: [run["tokens_per_second"] for run in runs] for side, runs in results.items()}
     for side, values in speeds.items():
         ratio = statistics.median(speeds["aji"]) / statistics.median(values)
         print(

@@ -23,7 +23,7 @@ from aji.corpus.quality import QualityFilter, TrainQuality
 from aji.corpus.read import ReadPages, find_pages
 from aji.corpus.rules import Rules
 from aji.corpus.run import Step, run_steps
-from aji.corpus.store import Keep, Load, WriteSplits
+from aji.corpus.store import Keep, Load, WriteSplits, kept_bytes
 from aji.corpus.urls import UrlFilter
 from aji.stage import FolderArguments, Stage, run
 
@@ -43,7 +43,7 @@ def clean(args: CorpusArguments, files: list[str], work: Path) -> Step:
         Signatures(work / "signatures", args.near_copies()),
         Keep(work / "clean"),
     ]
-    return Step("clean", args.tasks, blocks, total=sum(Path(file).stat().st_size for file in files))
+    return Step("clean", args.tasks, blocks, total=lambda: sum(Path(file).stat().st_size for file in files))
 
 
 def compare(args: CorpusArguments, seed: int, work: Path) -> list[Step]:
@@ -67,7 +67,7 @@ def write(args: CorpusArguments, seed: int, files: list[str], work: Path) -> Ste
     if args.mask_personal:
         blocks += [MaskPersonalData()]
     blocks += [WriteSplits(work / "corpus", args.validation_percent, seed, scored=bool(args.quality_labels))]
-    return Step("write", args.tasks, blocks)
+    return Step("write", args.tasks, blocks, total=lambda: kept_bytes(work / "clean"))
 
 
 def main(args: CorpusArguments, folder_args: FolderArguments) -> None:

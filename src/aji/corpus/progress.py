@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """Work done by each task, in the unit of `total` (bytes of input or documents), and documents seen."""
+    """Bytes of input and documents that each task has done. `total` is the bytes of all; 0 when nobody counts them."""
 
     tasks: int
     total: int
+    finished: int = 0
     started: float = field(default_factory=time.time)
 
     def __post_init__(self):
@@ -18,11 +19,13 @@ class Progress:
         self.documents = multiprocessing.RawArray("Q", self.tasks)
 
     def text(self) -> str:
-        """`1,234 pages, 345/s, 0:42 left`, the last once there is something to reckon from."""
+        """`1,234 pages, 345/s, 0:42 left`, the last once there is something to reckon from; or `3 of 15 tasks`."""
+        if not self.total:
+            return f"{self.finished} of {self.tasks} tasks"
         seconds = max(1e-6, time.time() - self.started)
         documents, done = sum(self.documents), sum(self.done)
         words = f"{documents:,} pages, {documents / seconds:,.0f}/s"
-        if done and self.total:
+        if done:
             left = max(0.0, seconds * (self.total - done) / done)
             words += f", {done / self.total:.0%}, {int(left) // 60}:{int(left) % 60:02d} left"
         return words

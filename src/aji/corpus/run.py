@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -29,12 +30,15 @@ LINE_SECONDS = 15.0
 
 @dataclass
 class Step:
-    """Blocks that run one after another in each of `tasks` tasks. `total` is the work of all, for the time left."""
+    """Blocks that run one after another in each of `tasks` tasks.
+
+    `total`, asked when the step starts, is the bytes that all tasks read, for the time left; 0 counts tasks instead.
+    """
 
     name: str
     tasks: int
     blocks: list[PipelineStep]
-    total: int = 0
+    total: Callable[[], int] = int
 
 
 def run_steps(steps: list[Step], args: CorpusArguments, work: Path) -> bool:
@@ -82,7 +86,7 @@ def build_executor(step: Step, args: CorpusArguments, log: Path, depends: Any) -
         if not ray.is_initialized():
             ray.init(address=os.environ.get("RAY_ADDRESS"), include_dashboard=False, log_to_driver=False)
         return RayPipelineExecutor(**options, workers=args.workers or -1)
-    return LocalExecutor(**options, workers=args.workers or threads(), total=step.total)
+    return LocalExecutor(**options, workers=args.workers or threads(), total=step.total())
 
 
 class LocalExecutor(LocalPipelineExecutor):
@@ -106,7 +110,7 @@ class LocalExecutor(LocalPipelineExecutor):
         # Forked children share the modules and lists that are loaded here; nothing of torch has run yet.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         running: dict[int, multiprocessing.Process] = {}
-        show = _Line(self.total > 0)
+        show = _Line()
         try:
             while todo or running:
                 while todo and len(running) < self.workers:
@@ -118,6 +122,7 @@ class LocalExecutor(LocalPipelineExecutor):
                 for rank, process in list(running.items()):
                     if process.exitcode is not None:
                         del running[rank]
+                        state.finished += 1
                         if process.exitcode != 0:
                             self._fail(rank, process.exitcode)
         finally:
@@ -165,11 +170,11 @@ class LocalExecutor(LocalPipelineExecutor):
 class _Line:
     """How far it is: one line that is written over on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, wanted: bool):
-        self.wanted, self.terminal, self.last = wanted, sys.stderr.isatty(), time.time()
+    def __init__(self):
+        self.terminal, self.last = sys.stderr.isatty(), time.time()
 
     def __call__(self, state: progress.Progress) -> None:
-        if self.wanted and (self.terminal or time.time() - self.last > LINE_SECONDS):
+        if self.terminal or time.time() - self.last > LINE_SECONDS:
             self.last = time.time()
             print(
                 f"\r{state.text():78}" if self.terminal else state.text(),
@@ -178,5 +183,5 @@ class _Line:
             )
 
     def end(self) -> None:
-        if self.wanted and self.terminal:
+        if self.terminal:
             print(f"\r{'':78}\r", end="", file=sys.stderr)

@@ -48,16 +48,27 @@ class Load(PipelineStep):
         self.folder = Path(folder)
 
     def run(self, data: Iterator[Document] = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        for number, doc in enumerate(load(self.folder / f"{rank:05d}.jsonl"), start=1):
-            progress.report(rank, number, number)
-            yield doc
+        done = 0
+        with open(self.folder / f"{rank:05d}.jsonl", "rb") as file:
+            for number, line in enumerate(file, start=1):
+                done += len(line)
+                progress.report(rank, done, number)
+                yield _document(line)
+
+
+def kept_bytes(folder: Path) -> int:
+    """Bytes of all that `Keep` wrote."""
+    return sum(file.stat().st_size for file in folder.glob("*.jsonl"))
 
 
 def load(path: Path) -> Iterator[Document]:
     with open(path, "rb") as file:
-        for line in file:
-            name, text, metadata = orjson.loads(line)
-            yield Document(text, name, metadata=metadata)
+        yield from map(_document, file)
+
+
+def _document(line: bytes) -> Document:
+    name, text, metadata = orjson.loads(line)
+    return Document(text, name, metadata=metadata)
 
 
 class WriteSplits(PipelineStep):

@@ -18,7 +18,7 @@ HEADINGS = {title for titles in QUESTIONS_TITLE.values() for title in titles}
 MARKS = ("<b>{}</b>", "<em>{}</em>", "<strong>{}</strong>", '<a href="/search?q={}">{}</a>', "<span>{}</span>")
 QUOTE = {"tables": True, "plain": True, "xhtml": True}
 
-_TURN = re.compile(r"(?:Q|A|질문|답): |(?:user|assistant)$")
+_TURN = re.compile(r"(?:Q|A|질문|답|user|assistant): ")
 _POST = re.compile(r"\w+: ")
 
 
@@ -61,7 +61,7 @@ def _runs(lines: list[str], genre: str) -> list[tuple[str, list[str]]]:
     for line in lines:
         if line in HEADINGS:
             sort = "heading"
-        elif _TURN.match(line) or (runs and runs[-1][1][-1] in ("user", "assistant")):
+        elif _TURN.match(line):
             sort = "turn"
         else:
             sort = "post" if genre == "forum" and _POST.match(line) else "paragraph"

@@ -14,7 +14,7 @@ from aji.world.problem_texts import EXPRESSIONS, ITEMS, NAMES, OPERATOR_WORDS, S
 
 
 QA_FORMAT = {"en": "Q: {question}\nA: {answer}", "ko": "질문: {question}\n답: {answer}"}
-TRANSCRIPT = "user\n{q}\nassistant\n{a}"
+TRANSCRIPT = "user: {q}\nassistant: {a}"
 
 _CONCLUSION = {"en": "So the answer is {answer}.", "ko": "그래서 답은 {answer}입니다."}
 _FIRST = {"en": "First {problem}: {steps} That is {answer}.", "ko": "먼저 {problem}: {steps} 즉 {answer}."}
