@@ -30,6 +30,12 @@ def test_a_page_of_sums_is_not_empty():
     assert "8 + 8 = 16" in text and "thank you" not in text
 
 
+def test_what_a_page_marks_as_its_main_part_is_better_than_nothing():
+    # A menu that was never closed holds the whole page: the heuristics take all of it for navigation.
+    html = '<body><ul id="menu"><article id="view"><p>What pet does she have?<br>She has a pet koala.</p></article>'
+    assert with_resiliparse(html) == "What pet does she have?\nShe has a pet koala."
+
+
 def test_names_of_a_whole_page_do_not_take_it_away():
     html = (
         "<html><body class='author'><article class='comment'><p>A long sentence that one wants to keep.</p></article>"

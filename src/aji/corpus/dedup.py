@@ -116,6 +116,36 @@ class Signatures(PipelineStep):
                 yield doc
 
 
+@dataclass(frozen=True)
+class SignatureFile:
+    """The records of a task. Read and not mapped: mapped pages would count as memory of the process."""
+
+    path: Path
+    record: np.dtype
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size // self.record.itemsize
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The place of its first record and a block of records."""
+        for first in range(0, len(self), ROWS_AT_ONCE):
+            yield first, np.fromfile(self.path, self.record, ROWS_AT_ONCE, offset=first * self.record.itemsize)
+
+    def take(self, places: np.ndarray) -> np.ndarray:
+        records = np.empty(len(places), self.record)
+        with open(self.path, "rb") as file:
+            for record, place in zip(records.view(np.uint8).reshape(len(places), -1), places.tolist(), strict=True):
+                file.seek(place * self.record.itemsize)
+                file.readinto(record)
+        return records
+
+
+def open_signatures(folder: Path, settings: MinHash) -> dict[int, SignatureFile]:
+    """By task, without those that kept no document."""
+    files = {int(path.stem): SignatureFile(path, settings.record) for path in sorted(Path(folder).glob("*.bin"))}
+    return {rank: file for rank, file in files.items() if len(file)}
+
+
 class FindPairs(PipelineStep):
     """Task `rank` notes the pairs of documents that share band `rank`; the last task those with equal words.
 
@@ -139,12 +169,12 @@ class FindPairs(PipelineStep):
         np.save(self.folder / f"{rank:05d}.npy", np.concatenate(pairs))
         yield from ()
 
-    def _pairs(self, files: dict[int, np.ndarray], band: int, part: int, passes: int) -> np.ndarray:
+    def _pairs(self, files: dict[int, SignatureFile], band: int, part: int, passes: int) -> np.ndarray:
         """Rows (rank, index, rank, index) of documents that share the band and are similar."""
         keys, ranks, indices = [], [], []
         for rank, rows in files.items():
-            for first in range(0, len(rows), 1 << 16):
-                key = self._keys(rows[first : first + (1 << 16)], band)
+            for first, block in rows.blocks():
+                key = self._keys(block, band)
                 chosen = np.flatnonzero(key % np.uint64(passes) == np.uint64(part))
                 keys.append(key[chosen])
                 ranks.append(np.full(len(chosen), rank, np.uint32))
@@ -172,13 +202,7 @@ class FindPairs(PipelineStep):
         return keys
 
 
-def open_signatures(folder: Path, settings: MinHash) -> dict[int, np.ndarray]:
-    """Rank -> records, mapped and not loaded."""
-    files = {int(path.stem): path for path in sorted(Path(folder).glob("*.bin"))}
-    return {rank: np.memmap(path, settings.record, "r") for rank, path in files.items() if path.stat().st_size}
-
-
-def similar(files: dict[int, np.ndarray], pairs: np.ndarray, settings: MinHash) -> np.ndarray:
+def similar(files: dict[int, SignatureFile], pairs: np.ndarray, settings: MinHash) -> np.ndarray:
     """Which of the pairs have enough equal hashes."""
     result = np.zeros(len(pairs), bool)
     for start in range(0, len(pairs), ROWS_AT_ONCE):
@@ -188,11 +212,11 @@ def similar(files: dict[int, np.ndarray], pairs: np.ndarray, settings: MinHash) 
     return result
 
 
-def _gather(files: dict[int, np.ndarray], places: np.ndarray, settings: MinHash) -> np.ndarray:
+def _gather(files: dict[int, SignatureFile], places: np.ndarray, settings: MinHash) -> np.ndarray:
     signatures = np.empty((len(places), settings.hashes), np.uint32)
     for rank in np.unique(places[:, 0]):
         here = places[:, 0] == rank
-        signatures[here] = files[int(rank)]["signature"][places[here, 1]]
+        signatures[here] = files[int(rank)].take(places[here, 1])["signature"]
     return signatures
 
 
@@ -220,7 +244,7 @@ class FindCopies(PipelineStep):
         yield from ()
 
 
-def copies(files: dict[int, np.ndarray], near: np.ndarray, exact: np.ndarray) -> dict[int, np.ndarray]:
+def copies(files: dict[int, SignatureFile], near: np.ndarray, exact: np.ndarray) -> dict[int, np.ndarray]:
     """Rank -> rows (index, reason, order of the page that stays), sorted by index."""
     pairs = np.concatenate([near, exact])
     if not len(pairs):
@@ -229,7 +253,7 @@ def copies(files: dict[int, np.ndarray], near: np.ndarray, exact: np.ndarray) ->
     orders = np.empty(len(nodes), np.uint64)
     for rank in np.unique(nodes[:, 0]):
         here = nodes[:, 0] == rank
-        orders[here] = files[int(rank)]["order"][nodes[here, 1]]
+        orders[here] = files[int(rank)].take(nodes[here, 1])["order"]
     numbers = numbers.reshape(-1, 2)
     first = clusters(numbers, orders)
     first_exact = clusters(numbers[len(near) :], orders)

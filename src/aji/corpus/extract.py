@@ -27,6 +27,7 @@ NAMES = _NAMES.split()
 SKIPPED = [*BESIDE, *(f"{sign}{name}" for name in NAMES for sign in ".#")]
 WHOLE = ":not(html):not(body):not(main):not(article)"
 PRUNED = ", ".join((*BESIDE, *(f"{sign}{name}{WHOLE}" for name in NAMES for sign in ".#")))
+MARKED = "article, main, [role=main]"
 OPTIONS = {"preserve_formatting": True, "alt_texts": False, "list_bullets": False}
 SPACES = re.compile(r"[^\S\n]+")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff\u200b]")
@@ -86,6 +87,7 @@ def with_resiliparse(html: str) -> str | None:
     """The main content without menus, comments and the like. None when it cannot be parsed.
 
     Skipping is quick, but resiliparse then takes a page of sums for empty; for those the elements are cut out first.
+    If that leaves nothing either, all of what the page marks as its main part is taken.
     """
     try:
         tree = HTMLTree.parse(html)
@@ -94,6 +96,9 @@ def with_resiliparse(html: str) -> str | None:
             for element in tree.body.query_selector_all(PRUNED):
                 element.decompose()
             text = extract_plain_text(tree, main_content=True, **OPTIONS)
+            marked = tree.body.query_selector(MARKED)
+            if not text and marked is not None:
+                text = extract_plain_text(HTMLTree.parse(marked.html), main_content=False, **OPTIONS)
         return text
     except Exception:
         return None
