@@ -32,7 +32,8 @@ def test_a_page_of_sums_is_not_empty():
 
 def test_what_a_page_marks_as_its_main_part_is_better_than_nothing():
     # A menu that was never closed holds the whole page: the heuristics take all of it for navigation.
-    html = '<body><ul id="menu"><article id="view"><p>What pet does she have?<br>She has a pet koala.</p></article>'
+    html = """<body><ul id="menu"><article id="view"><p>What pet does she have?<br>She has a pet koala.</p>
+        <ul><li><a href="/1">Other threads</a></ul></article>"""
     assert with_resiliparse(html) == "What pet does she have?\nShe has a pet koala."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from datatrove.data import Document
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import DOMNode, HTMLTree
 
 from aji.corpus.block import Block
 from aji.corpus.sandbox import Sandbox, batches
@@ -98,10 +98,18 @@ def with_resiliparse(html: str) -> str | None:
             text = extract_plain_text(tree, main_content=True, **OPTIONS)
             marked = tree.body.query_selector(MARKED)
             if not text and marked is not None:
-                text = extract_plain_text(HTMLTree.parse(marked.html), main_content=False, **OPTIONS)
+                text = _marked_text(marked)
         return text
     except Exception:
         return None
+
+
+def _marked_text(element: DOMNode) -> str:
+    """All text but lists of links: a reader gets those to go elsewhere."""
+    for links in element.query_selector_all("ul, ol"):
+        if sum(len(link.text) for link in links.query_selector_all("a")) > 0.8 * len(links.text.strip()):
+            links.decompose()
+    return extract_plain_text(HTMLTree.parse(element.html), main_content=False, **OPTIONS)
 
 
 def with_trafilatura(html: str) -> str | None:
