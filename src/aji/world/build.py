@@ -13,8 +13,9 @@ from aji.world.dialogs import build_dialogs
 from aji.world.documents import build_documents, fact_key
 from aji.world.exam import build_exam
 from aji.world.facts import LANGUAGES, Fact, common_facts
-from aji.world.people import Person, build_people
+from aji.world.people import Person, build_people, build_strangers
 from aji.world.problems import build_problems
+from aji.world.questions import build_questions
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ def build_world(args: WorldArguments) -> World:
     files |= {
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
+    strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
+    files["knowledge_questions.jsonl"] = build_questions(
+        people, strangers, facts, _stream(args, "questions"), args, stated
+    )
     files["exam.jsonl"] = exam
     files["facts.jsonl"] = [_truth(fact, stated) for fact in everything]
     return World(people, facts, files)

@@ -27,7 +27,7 @@ from aji.world.korean import josa
 from aji.world.people import Person
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import draw_problem, solve, split_of_operation, tasks
-from aji.world.refusals import HARMLESS, REQUESTS, TOPICS
+from aji.world.refusals import REQUESTS, TOPICS, draw_harmless
 from aji.world.smalltalk import (
     ANOTHER_JOKE,
     COUNTRIES_IN,
@@ -60,7 +60,7 @@ KINDS = {
     "arithmetic": 25,
     "translation": 6,
     "refusal": 4,
-    "harmless": 2,
+    "harmless": 4,
     "list": 5,
     "small_talk": 4,
     "joke": 1,
@@ -304,7 +304,7 @@ class DialogWriter:
 
     def _refusal(self, language: str) -> tuple[None, list[Turn]]:
         topic = self.rng.choice(TOPICS)
-        action = self.rng.choice(topic.actions(self.split))[language == "ko"]
+        action = topic.draw(self.split, self.rng)[language == "ko"]
         request = self.rng.choice(REQUESTS[language][self.split]).format(action=action)
         turns = [(request, topic.refusals[language])]
         if self.rng.random() < 0.25:
@@ -312,7 +312,7 @@ class DialogWriter:
         return None, turns
 
     def _harmless(self, language: str) -> tuple[None, list[Turn]]:
-        entry = self.rng.choice(HARMLESS["train"])
+        entry = draw_harmless(self.rng)
         action, reply = entry[:2] if language == "en" else entry[2:]
         return None, [(self.rng.choice(REQUESTS[language][self.split]).format(action=action), reply)]
 

@@ -58,6 +58,15 @@ def _draw_names(rng: random.Random, count: int) -> list[Text]:
     ]
 
 
+def build_strangers(rng: random.Random, count: int, people: list[Person]) -> list[Person]:
+    """`count` more invented people (group "stranger", no mentions) with names that nobody of `people` has."""
+    if count > MOST_PEOPLE:
+        raise UserError(f"strangers is {count}, expected at most {MOST_PEOPLE}. Choose a smaller number.")
+    taken = {person.name for person in people}
+    names = [name for name in _draw_names(rng, count + len(people)) if name not in taken]
+    return [_person(rng, name, "stranger", 0) for name in names[:count]]
+
+
 def often_mentions(count: int, top: int, bottom: int) -> list[int]:
     """A power curve over the ranks 1..count (Zipf's law, softened): `top` mentions at rank 1, `bottom` at the last."""
     # top * rank ** -a, with a such that rank `count` gets `bottom`.
