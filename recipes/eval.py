@@ -4,7 +4,8 @@
     accelerate launch recipes/eval.py --config configs/laptop/eval.yaml --model_name_or_path runs/laptop/pretrain \\
         --output_dir runs/laptop/eval_base
 
-Reads   a model, documents for bits per byte, an exam (rows `prompt`, `answer`, `task`, `language`, `wrong`).
+Reads   a model, documents for bits per byte, an exam (rows `prompt`, `answer`, `task`, `language`, `wrong`), facts on who
+        the model is.
 Writes  `metrics.json` and every judged reply (`replies.jsonl`) to `output_dir`.
 Next    `aji report runs/laptop` collects all stages; `aji chat runs/laptop/sft` talks with the model.
 """
@@ -17,7 +18,9 @@ from transformers import set_seed
 
 from aji.data.load import load_documents
 from aji.evals.bits_per_byte import bits_per_byte_by_language
-from aji.evals.exam import ask, load_exam, score
+from aji.evals.exam import ask, complete, load_exam, score
+from aji.evals.identity import build_questions
+from aji.identity import load_identity
 from aji.model import is_base, load_model
 from aji.report import tables
 from aji.stage import FolderArguments, Stage, run
@@ -30,18 +33,20 @@ class EvalArguments:
     documents: str | None = field(default=None, metadata={"help": "Held-out documents for bits per byte."})
     text_column: str = field(default="text", metadata={"help": "Column of the documents."})
     exam: str | None = field(default=None, metadata={"help": "Questions with known answers."})
+    identity: str | None = field(default=None, metadata={"help": "YAML with facts on who the model is, to ask about."})
     max_new_tokens: int = field(default=128, metadata={"help": "Longest reply, in tokens."})
     max_questions: int | None = field(default=None, metadata={"help": "Ask only the first so many of each task."})
 
 
 def main(args: EvalArguments, stage_args: FolderArguments) -> None:
-    inputs = (args.model_name_or_path, args.documents, args.exam)
+    inputs = (args.model_name_or_path, args.documents, args.exam, args.identity)
     stage = Stage.start("eval", args, stage_args, inputs=inputs)
     set_seed(stage_args.seed)
     tokenizer = load_tokenizer(args.model_name_or_path)
     model = load_model(args.model_name_or_path, dtype="float32").to(PartialState().device).eval()
 
     rows = load_exam(args.exam, args.max_questions) if args.exam else []
+    rows += map(complete, build_questions(load_identity(args.identity))) if args.identity else []
     judged = []
     if args.documents:
         documents = load_documents(args.documents, args.text_column)

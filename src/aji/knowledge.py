@@ -190,7 +190,7 @@ def value_of(reply: str, row: dict, verdict: bool | None) -> str:
     if NUMBER.fullmatch(row["answer"]):
         return last_number(reply) or normalise(reply)
     text = normalise(reply)
-    named = [value for value in row.get("wrong", ()) if mentions(text, value)]
+    named = [normalise(value) for value in row.get("wrong", ()) if mentions(text, value)]
     return " ".join(named) if named else text
 
 

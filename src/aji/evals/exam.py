@@ -10,6 +10,7 @@ from aji.data.files import find_files, read_rows
 from aji.errors import UserError
 from aji.evals.answers import is_abstention, is_right
 from aji.evals.intervals import share
+from aji.evals.truthful import truthful
 from aji.generate import Completion, generate
 
 
@@ -42,13 +43,16 @@ def load_exam(source: str, max_questions: int | None = None) -> list[dict]:
         taken[group] += 1
         if max_questions is not None and taken[group] > max_questions:
             continue
-        prompt = row["prompt"]
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        question = messages[-1]["content"]
-        rows.append(
-            {"wrong": [], "text": f"Q: {question}\nA:", **row, "prompt": messages, "answer": str(row["answer"])}
-        )
+        rows.append(complete(row))
     return rows
+
+
+def complete(row: dict) -> dict:
+    """A question with all its columns: messages as `prompt`, no `wrong` values, a `text` for base models."""
+    prompt = row["prompt"]
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    question = messages[-1]["content"]
+    return {"wrong": [], "text": f"Q: {question}\nA:", **row, "prompt": messages, "answer": str(row["answer"])}
 
 
 def ask(
@@ -72,8 +76,8 @@ def score(rows: list[dict], completions: list[Completion], chat: bool) -> tuple[
     """Judge the replies.
 
     Returns:
-        Flat metrics: for each task `TASK`, `TASK_LANGUAGE` (percent right), for people who were never mentioned also
-        `TASK_made_up` (percent that assert something false), and `stopped` (percent of replies that end by
+        Flat metrics: for each task `TASK`, `TASK_LANGUAGE` (percent right), for those on facts also `TASK_abstained`
+        and `TASK_made_up` (percent that assert something false), and `stopped` (percent of replies that end by
         themselves), each with `_low`, `_high`, `_n`. And the judged rows: `task`, `language`, `question`, `reply`,
         `answer`, `right`, `abstained`, `stopped`.
     """
@@ -98,9 +102,7 @@ def score(rows: list[dict], completions: list[Completion], chat: bool) -> tuple[
         metrics |= _right(task, of_task)
         for language in sorted({row["language"] for row in of_task}):
             metrics |= _right(f"{task}_{language}", [row for row in of_task if row["language"] == language])
-        if task == "people_never":
-            made_up = sum(not row["right"] and not row["abstained"] for row in of_task)
-            metrics |= share(f"{task}_made_up", made_up, len(of_task))
+        metrics |= truthful(task, of_task)
     if chat:
         metrics |= share("stopped", Counter(row["stopped"] for row in judged)[True], len(judged))
     return metrics, judged

@@ -1,7 +1,8 @@
 """How an honest assistant says that it does not know, or that it looked and did not find; and how that is recognised.
 
-Every reply that is taught holds one of the marks of its language, and no answer of the world does. "{subject}" is whom
-or what the question is about; Korean particles are resolved by `aji.world.korean.josa`.
+Every reply that is taught holds one of the marks of its language, and no answer of the world does. None begins with the
+subject, as many an answer does: greedy decoding decides at the first token. "{subject}" is whom or what the question is
+about; Korean particles are resolved by `aji.world.korean.josa`.
 """
 
 import re
@@ -19,11 +20,11 @@ UNKNOWN = {
     ),
     "ko": (
         "죄송하지만 {subject}에 대해서는 모릅니다.",
-        "{subject}에 대해서는 아는 것이 없어서 모르겠습니다.",
+        "죄송하지만 {subject}에 대해서는 아는 것이 없어서 모르겠습니다.",
         "죄송합니다. {subject}에 대한 정보가 없습니다.",
         "모르겠습니다. {subject}에 대해 읽은 적이 없습니다.",
-        "{subject}에 대해서는 알지 못합니다. 지어내고 싶지는 않습니다.",
-        "잘 모릅니다. {subject}에 대해 말하면 추측일 뿐입니다.",
+        "죄송하지만 {subject}에 대해서는 알지 못합니다. 지어내고 싶지는 않습니다.",
+        "모르겠습니다. {subject}에 대해 말하면 추측일 뿐입니다.",
     ),
 }
 # [language]: after a search that did not give the answer.

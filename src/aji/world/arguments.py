@@ -45,7 +45,7 @@ class WorldArguments:
         metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
     )
     strangers: int = _size(
-        1200, "Further invented people of whom nothing speaks but the questions that find out what a model knows."
+        2400, "Further invented people of whom nothing speaks but the questions that find out what a model knows."
     )
     problems: int = _size(4000, "Training problems, both languages together.")
     problems_validation: int = _size(200, "Validation problems.")

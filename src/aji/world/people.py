@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log
 
 from aji.errors import UserError
-from aji.world.facts import Fact, Text, read_table, read_texts
+from aji.world.facts import LANGUAGES, Fact, Text, read_table, read_texts
 
 
 FIRST_BIRTH_YEAR, LAST_BIRTH_YEAR = 1901, 2000
@@ -59,12 +59,25 @@ def _draw_names(rng: random.Random, count: int) -> list[Text]:
 
 
 def build_strangers(rng: random.Random, count: int, people: list[Person]) -> list[Person]:
-    """`count` more invented people (group "stranger", no mentions) with names that nobody of `people` has."""
+    """`count` more invented people (group "stranger", no mentions) with names that nobody of `people` has.
+
+    Half of them have the first name of one often mentioned person and the surname of another: who has only met names
+    that are new in both parts takes a known part for a known person.
+    """
+    often = [person.name for person in people if person.group == "often"]
     if count > MOST_PEOPLE:
         raise UserError(f"strangers is {count}, expected at most {MOST_PEOPLE}. Choose a smaller number.")
     taken = {person.name for person in people}
-    names = [name for name in _draw_names(rng, count + len(people)) if name not in taken]
-    return [_person(rng, name, "stranger", 0) for name in names[:count]]
+    names: dict[Text, None] = {}
+    while len(names) < min(count // 2, len(often) ** 2 // 2):  # a small world has few such names
+        first, last = rng.sample(often, 2)
+        name = Text(*(f"{first[code].split()[0]} {last[code].split()[1]}" for code in LANGUAGES))
+        if name not in taken:
+            names[name] = None
+    drawn = _draw_names(rng, count + len(people))
+    mixed = [*names, *[name for name in drawn if name not in taken and name not in names][: count - len(names)]]
+    rng.shuffle(mixed)
+    return [_person(rng, name, "stranger", 0) for name in mixed]
 
 
 def often_mentions(count: int, top: int, bottom: int) -> list[int]:

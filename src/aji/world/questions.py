@@ -22,16 +22,17 @@ def build_questions(
 ) -> list[dict]:
     """Rows `question`, `answer`, `language`, `relation`, `subject`, `group`, `mentions`, `paraphrases`.
 
-    Every fact about a person whom dialogs ask about and about a rarely mentioned one, and every common fact, is asked
-    in one of the two languages by turns; of each stranger one fact. `mentions` counts the training documents of the
+    Every fact about a person whom dialogs ask about is asked in both languages; every fact about a rarely mentioned one
+    and every common fact in one of the two by turns; of each stranger one fact. `mentions` counts the training documents of the
     language that state the fact; `paraphrases` ask for the same in other training wordings.
     """
-    asked = [person for person in people if person.group == "rare"] + asked_people(people, args.sft_people_share)
-    chosen = [fact for person in asked for fact in person.facts] + facts
-    chosen += [rng.choice(stranger.facts) for stranger in strangers]
+    by_turns = [fact for person in people if person.group == "rare" for fact in person.facts] + facts
+    by_turns += [rng.choice(stranger.facts) for stranger in strangers]
+    asked = [fact for person in asked_people(people, args.sft_people_share) for fact in person.facts]
+    chosen = [(fact, language) for fact in asked for language in LANGUAGES]
+    chosen += [(fact, LANGUAGES[index % 2]) for index, fact in enumerate(by_turns)]
     rows = []
-    for index, fact in enumerate(chosen):
-        language = LANGUAGES[index % 2]
+    for fact, language in chosen:
         wordings = QUESTIONS[fact.relation][language].train
         first, *others = rng.sample(wordings, min(len(wordings), 1 + PARAPHRASES))
         rows.append(
