@@ -22,6 +22,7 @@ from aji.model import is_base, load_model
 from aji.report import tables
 from aji.stage import FolderArguments, Stage, run
 from aji.tokenizer import load_tokenizer
+from aji.tools import Calculator, Search
 
 
 @dataclass
@@ -30,25 +31,29 @@ class EvalArguments:
     documents: str | None = field(default=None, metadata={"help": "Held-out documents for bits per byte."})
     text_column: str = field(default="text", metadata={"help": "Column of the documents."})
     exam: str | None = field(default=None, metadata={"help": "Questions with known answers."})
+    search_documents: str | None = field(
+        default=None, metadata={"help": "Pages for search: asks also the exam's questions that are for tools."}
+    )
     max_new_tokens: int = field(default=128, metadata={"help": "Longest reply, in tokens."})
     max_questions: int | None = field(default=None, metadata={"help": "Ask only the first so many of each task."})
 
 
 def main(args: EvalArguments, stage_args: FolderArguments) -> None:
-    inputs = (args.model_name_or_path, args.documents, args.exam)
+    inputs = (args.model_name_or_path, args.documents, args.exam, args.search_documents)
     stage = Stage.start("eval", args, stage_args, inputs=inputs)
     set_seed(stage_args.seed)
     tokenizer = load_tokenizer(args.model_name_or_path)
     model = load_model(args.model_name_or_path, dtype="float32").to(PartialState().device).eval()
 
-    rows = load_exam(args.exam, args.max_questions) if args.exam else []
+    chat = not is_base(args.model_name_or_path, tokenizer)
+    tools = [Search.from_file(args.search_documents), Calculator()] if chat and args.search_documents else []
+    rows = load_exam(args.exam, args.max_questions, bool(tools)) if args.exam else []
     judged = []
     if args.documents:
         documents = load_documents(args.documents, args.text_column)
         stage.metrics |= bits_per_byte_by_language(model, tokenizer, documents)
     if rows:
-        chat = not is_base(args.model_name_or_path, tokenizer)
-        replies = ask(model, tokenizer, rows, chat, args.max_new_tokens)
+        replies = ask(model, tokenizer, rows, chat, args.max_new_tokens, tools)
         metrics, judged = score(rows, replies, chat)
         stage.metrics |= metrics
 

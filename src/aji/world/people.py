@@ -58,6 +58,17 @@ def _draw_names(rng: random.Random, count: int) -> list[Text]:
     ]
 
 
+def build_strangers(rng: random.Random, count: int, people: list[Person]) -> list[Person]:
+    """`count` people who are in no document and no exam: none of them has the name of one of `people`.
+
+    Their group is "stranger". Conversations that teach to look up and to read ask about them, each about another, so
+    that there is nothing to learn by heart.
+    """
+    taken = {person.name for person in people}
+    names = [name for name in _draw_names(rng, count + len(taken)) if name not in taken][:count]
+    return [_person(rng, name, "stranger", 0) for name in names]
+
+
 def often_mentions(count: int, top: int, bottom: int) -> list[int]:
     """A power curve over the ranks 1..count (Zipf's law, softened): `top` mentions at rank 1, `bottom` at the last."""
     # top * rank ** -a, with a such that rank `count` gets `bottom`.
