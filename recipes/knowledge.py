@@ -15,20 +15,12 @@ from dataclasses import dataclass, field
 from accelerate import PartialState
 from transformers import set_seed
 
+from aji.boundary import BoundaryArguments, boundary_metrics, build_rows, build_search_rows, is_known
 from aji.chat_model import Journal, load_chat_model
 from aji.data.load import load_documents
 from aji.evals.judge import MatchJudge, ModelJudge
 from aji.identity import build_dialogs, load_identity
-from aji.knowledge import (
-    BoundaryArguments,
-    SamplingArguments,
-    build_rows,
-    interrogate,
-    judge_replies,
-    load_questions,
-    map_metrics,
-    map_row,
-)
+from aji.knowledge import SamplingArguments, interrogate, judge_replies, load_questions, map_metrics, map_row
 from aji.manifest import write_rows
 from aji.model import load_model
 from aji.question_writer import paragraphs, write_questions
@@ -36,6 +28,7 @@ from aji.report import tables
 from aji.report.knowledge import draw_map
 from aji.stage import FolderArguments, Stage, run
 from aji.tokenizer import load_tokenizer
+from aji.tools import Search
 
 
 @dataclass
@@ -52,6 +45,9 @@ class KnowledgeArguments:
         default=None, metadata={"help": "Chat model that judges answers in free text; without it they are matched."}
     )
     max_questions: int | None = field(default=None, metadata={"help": "Ask only so many."})
+    search_documents: str | None = field(
+        default=None, metadata={"help": "Texts to search: rows with a search call where it does not know as well."}
+    )
     identity: str | None = field(default=None, metadata={"help": "YAML with facts on who the model is."})
     identity_rows: int = field(default=40, metadata={"help": "Conversations on it for each topic and language."})
 
@@ -62,7 +58,7 @@ def main(
     boundary_args: BoundaryArguments,
     stage_args: FolderArguments,
 ) -> None:
-    inputs = (args.model_name_or_path, args.questions, args.documents, args.identity)
+    inputs = (args.model_name_or_path, args.questions, args.documents, args.search_documents, args.identity)
     stage = Stage.start("knowledge", args, sampling_args, boundary_args, stage_args, inputs=inputs)
     set_seed(stage_args.seed)
     rng = random.Random(stage_args.seed)
@@ -81,10 +77,12 @@ def main(
     asked = judge_replies(rows, replies, ModelJudge(helper) if helper else MatchJudge())
 
     with stage.writing() as folder:
-        stage.metrics |= map_metrics(asked, boundary_args)
-        write_rows(folder / "map.jsonl", [map_row(one, boundary_args) for one in asked])
+        stage.metrics |= map_metrics(asked) | boundary_metrics(asked, boundary_args)
+        write_rows(folder / "map.jsonl", [map_row(one, is_known(one, boundary_args)) for one in asked])
         draw_map(asked, folder / "map.png")
         taught = build_rows(asked, boundary_args, rng)
+        if args.search_documents:
+            taught += build_search_rows(asked, boundary_args, Search.from_file(args.search_documents), rng)
         write_rows(folder / "rows.jsonl", taught)
         stage.metrics["rows"] = len(taught)
         if args.identity:

@@ -13,7 +13,7 @@ ASK = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
 
 
 class Server:
-    """An OpenAI-compatible server on this machine. `script` holds what it does at each request: a status or a delay."""
+    """An OpenAI-compatible server on this machine. `script`: what it does at each request, a status or a delay."""
 
     def __init__(self):
         self.script, self.seen, self.models = [], [], ["tiny"]
@@ -32,7 +32,8 @@ class Server:
                     step = 200
                 said = request["messages"][-1]["content"].upper()
                 good = {"choices": [{"message": {"content": said}}]}
-                self.answer(*((200, step) if isinstance(step, dict) else (step, good if step == 200 else {"error": "x"})))
+                status, body = (200, step) if isinstance(step, dict) else (step, good if step == 200 else {"error": "x"})
+                self.answer(status, body)
 
             def answer(self, status, body):
                 data = json.dumps(body).encode()

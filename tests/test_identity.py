@@ -73,8 +73,8 @@ def test_another_identity_in_the_system_prompt_wins_only_if_the_file_says_so(ide
     for one, wins in ((identity, True), (stubborn, False)):
         rows = [row for row in build_dialogs(one, random.Random(2), 60) if contents(row, "system")]
         others = [row for row in rows if identity.name[row["language"]] not in contents(row, "system")[0]]
-        own_name = [any(identity.name[row["language"]] in text for text in contents(row, "assistant")) for row in others]
-        assert len(others) > 200 and any(own_name) is not wins
+        said = [(row["language"], text) for row in others for text in contents(row, "assistant")]
+        assert len(others) > 200 and any(identity.name[language] in text for language, text in said) is not wins
         asked = [row for row in build_questions(one) if row["task"] == "identity_other" and row["topic"] == "name"]
         assert {row["answer"] == identity.name[row["language"]] for row in asked} == {not wins}
 

@@ -3,25 +3,23 @@ import random
 
 import pytest
 
+from aji.boundary import BoundaryArguments, boundary_metrics, build_rows, build_search_rows, is_known
 from aji.chat_model import Journal
 from aji.errors import UserError
-from aji.evals.answers import is_abstention
 from aji.evals.judge import MatchJudge
 from aji.generate import Completion
 from aji.knowledge import (
     ABSTAINED,
     Asked,
-    BoundaryArguments,
     SamplingArguments,
-    build_rows,
     interrogate,
-    is_known,
     judge_replies,
     load_questions,
     map_metrics,
     map_row,
 )
 from aji.question_writer import paragraphs, write_questions
+from aji.world.abstentions import is_abstention
 
 
 ARGS = BoundaryArguments(pair_share=0)
@@ -73,7 +71,9 @@ def test_what_it_knows_is_kept_in_its_own_words():
 
 def test_what_it_does_not_know_it_is_taught_to_say_about_the_whole_subject_in_both_languages():
     english = asked({**TOWN, "subject": "Mira"}, "In Busan.")
-    korean = asked({"question": "미라는 어디에서 태어났나요?", "answer": "서울", "language": "ko", "subject": "미라"}, "부산")
+    korean = asked(
+        {"question": "미라는 어디에서 태어났나요?", "answer": "서울", "language": "ko", "subject": "미라"}, "부산"
+    )
     said = {
         row["messages"][1]["content"]
         for seed in range(40)
@@ -102,16 +102,31 @@ def test_rows_use_the_paraphrases_and_some_make_conversations_of_two():
     assert {one["kind"] for one in rows} <= {"known", "unknown", "both"}
 
 
+def test_with_a_search_it_looks_up_what_it_does_not_know_and_only_that():
+    pages = {"Mira": "Mira is from Seoul.", "Toren": "Toren is from Busan."}
+    unknown = asked({**TOWN, "subject": "Mira"}, "In Busan.")
+    missing = asked({**TOWN, "subject": "Toren", "question": "Where was Toren born?", "answer": "Daegu"}, "In Seoul.")
+    known = asked({**TOWN, "question": "Which town?"}, "In Seoul.")
+    rows = build_search_rows([unknown, missing, known], ARGS, pages.get, random.Random(1))
+    assert [row["kind"] for row in rows] == ["search", "search", "known"]
+    assert all("search" in row["tools"] for row in rows)
+    call, result, answer = rows[0]["messages"][1:]
+    assert call["tool_calls"][0]["function"] == {"name": "search", "arguments": '{"query": "Mira"}'}
+    assert result == {"role": "tool", "content": pages["Mira"]} and answer["content"] == "The answer is Seoul."
+    assert is_abstention(rows[1]["messages"][-1]["content"]), "the page does not hold the answer"
+    assert [message["role"] for message in rows[2]["messages"]] == ["user", "assistant"]
+
+
 def test_the_map_and_its_figures():
     rows = [
         asked({**TOWN, "group": "often", "mentions": 9}, "In Seoul.", "In Seoul."),
         asked({**TOWN, "group": "never", "mentions": 0}, "In Busan.", "In Daegu."),
     ]
-    metrics = map_metrics(rows, ARGS)
-    assert (metrics["questions"], metrics["known"], metrics["unknown"], metrics["undecided"]) == (2, 1, 1, 0)
+    metrics = map_metrics(rows)
+    assert boundary_metrics(rows, ARGS) == {"known": 1, "unknown": 1, "undecided": 0} and metrics["questions"] == 2
     assert (metrics["right"], metrics["right_n"], metrics["right_often"], metrics["right_never"]) == (50, 4, 100, 0)
     assert (metrics["consistency"], metrics["calibration_100"], metrics["calibration_50"]) == (0.75, 100, 0)
-    row = map_row(rows[1], ARGS)
+    row = map_row(rows[1], False)
     assert row["known"] is False and row["mentions"] == 0 and row["said"] == "busan" and row["modal_right"] is False
     assert row["replies"] == ["In Busan.", "In Daegu."]
 
@@ -173,7 +188,7 @@ def test_a_model_that_never_stops_is_cut_and_counted(tiny_model, tiny_tokenizer,
     args = SamplingArguments(samples=3, max_new_tokens=4)
     replies = interrogate(tiny_model, tiny_tokenizer, [TOWN, TOWN], args, 1, journal)
     assert [len(own) for own in replies] == [3, 3]
-    metrics = map_metrics(judge_replies([TOWN, TOWN], replies, MatchJudge()), ARGS)
+    metrics = map_metrics(judge_replies([TOWN, TOWN], replies, MatchJudge()))
     assert metrics["stopped"] < 100 and metrics["stopped_n"] == 6
 
 
@@ -205,7 +220,8 @@ class Scripted:
 
 def test_questions_are_written_from_paragraphs_of_both_languages(caplog):
     texts = ["Mira was born in Seoul.", "미라는 서울에서 태어났다.", "Nothing."]
-    model = Scripted("Question: Where was Mira born?\nAnswer: Seoul", "질문: 미라의 고향은?\n답: 서울\n끝", "I cannot.")
+    written = "Question: Where was Mira born?\nAnswer: Seoul"
+    model = Scripted(written, "질문: 미라의 고향은?\n답: 서울\n끝", "I cannot.")
     rows = write_questions(model, texts)
     assert [(row["question"], row["answer"], row["language"]) for row in rows] == [
         ("Where was Mira born?", "Seoul", "en"),

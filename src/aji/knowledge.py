@@ -5,7 +5,6 @@ invents something else each time. So the share of right answers draws the bounda
 agreement (consistency) tells much of it even where no truth is at hand (Kadavath et al. 2022, Manakul et al. 2023).
 """
 
-import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -20,17 +19,15 @@ from aji import chatml
 from aji.chat_model import Journal
 from aji.data.files import find_files, read_rows
 from aji.errors import UserError
-from aji.evals.answers import NUMBER, is_abstention, last_number, mentions, normalise
+from aji.evals.answers import NUMBER, last_number, mentions, normalise
 from aji.evals.intervals import mean, share
 from aji.evals.judge import Judge
 from aji.generate import Completion, generate
 from aji.machine import cpu_has_bf16
-from aji.world.abstentions import UNKNOWN
-from aji.world.korean import josa
+from aji.world.abstentions import is_abstention
 
 
 ABSTAINED = "(does not know)"
-THAT = {"en": "that", "ko": "그것"}
 CHUNK = 512  # questions between two entries of the journal
 MAPPED = ("language", "relation", "subject", "group", "mentions")
 KEPT = (*MAPPED, "paraphrases", "wrong")
@@ -194,43 +191,8 @@ def value_of(reply: str, row: dict, verdict: bool | None) -> str:
     return " ".join(named) if named else text
 
 
-@dataclass
-class BoundaryArguments:
-    """Where knowing ends, and what is taught on either side of it."""
-
-    known_share: float = field(
-        default=0.75, metadata={"help": "From this share of right replies on the model knows: its own reply is kept."}
-    )
-    unknown_share: float = field(
-        default=0.25, metadata={"help": "Up to this share it does not know: the row teaches to say so."}
-    )
-    rows_per_question: int = field(
-        default=1, metadata={"help": "Rows for each question, each in another wording where it has `paraphrases`."}
-    )
-    pair_share: float = field(
-        default=0.15, metadata={"help": "Share of the rows that are joined to conversations of two questions."}
-    )
-
-    def __post_init__(self):
-        if not 0 <= self.unknown_share < self.known_share <= 1:
-            raise UserError(
-                f"found unknown_share {self.unknown_share} and known_share {self.known_share}, expected "
-                "0 <= unknown_share < known_share <= 1. Change one of them"
-            )
-        if self.rows_per_question < 1 or not 0 <= self.pair_share <= 1:
-            raise UserError("expected rows_per_question of at least 1 and a pair_share from 0 to 1")
-
-
-def is_known(asked: Asked, args: BoundaryArguments) -> bool | None:
-    """True where the model knows, False where it does not, None in between and where nothing could be judged."""
-    if asked.right is None or args.unknown_share < asked.right < args.known_share:
-        return None
-    return asked.right >= args.known_share
-
-
-def map_row(asked: Asked, args: BoundaryArguments) -> dict:
+def map_row(asked: Asked, known: bool | None) -> dict:
     """A row of the knowledge map."""
-    known = is_known(asked, args)
     row = {key: asked.row[key] for key in ("question", "answer", *MAPPED) if key in asked.row}
     return row | {
         "right": asked.right,
@@ -243,14 +205,13 @@ def map_row(asked: Asked, args: BoundaryArguments) -> dict:
     }
 
 
-def map_metrics(asked: Sequence[Asked], args: BoundaryArguments) -> dict[str, float]:
-    """The map in figures: counts, the share of right replies by language and group, and how calibrated consistency is.
+def map_metrics(asked: Sequence[Asked]) -> dict[str, float]:
+    """The map in figures: the share of right replies by language and group, and how calibrated consistency is.
 
     `calibration_PERCENT` is the share of questions whose most frequent answer is right, among those where that answer
     came in PERCENT of the samples.
     """
-    known = Counter(is_known(one, args) for one in asked)
-    metrics = {"questions": len(asked), "known": known[True], "unknown": known[False], "undecided": known[None]}
+    metrics = {"questions": len(asked)}
     parts = {"right": list(asked)}
     for one in asked:
         for key in ("language", "group"):
@@ -269,55 +230,3 @@ def map_metrics(asked: Sequence[Asked], args: BoundaryArguments) -> dict[str, fl
     for level, verdicts in sorted(levels.items()):
         metrics |= share(f"calibration_{level}", sum(verdicts), len(verdicts))
     return metrics
-
-
-def build_rows(asked: Sequence[Asked], args: BoundaryArguments, rng: random.Random) -> list[dict]:
-    """Conversations `{"messages", "kind", "language"}` for fine-tuning; `kind` is known, unknown or both.
-
-    Where the model knows, it is taught one of its own right replies; where it does not, to say so: about the subject
-    when it knows nothing of what was asked about it, else about this one question.
-    """
-    familiar = {(one.row["language"], one.row.get("subject")) for one in asked if is_known(one, args)}
-    single = []
-    for one in asked:
-        known = is_known(one, args)
-        if known is None:
-            continue
-        language, subject = one.row["language"], one.row.get("subject")
-        whole = subject if (language, subject) not in familiar else None
-        wordings = [one.row["question"], *one.row.get("paraphrases", ())]
-        for wording in rng.sample(wordings, min(args.rows_per_question, len(wordings))):
-            reply = rng.choice(_right_replies(one)) if known else abstain(language, whole, rng)
-            single.append((wording, reply, "known" if known else "unknown", language))
-    rng.shuffle(single)
-    pairs = {language: [] for _, _, _, language in single}
-    rows = []
-    for question, reply, kind, language in single:
-        if rng.random() >= args.pair_share:
-            rows.append(_conversation([(question, reply)], kind, language))
-            continue
-        waiting = pairs[language]
-        waiting.append((question, reply, kind))
-        if len(waiting) == 2:
-            kinds = {other for _, _, other in waiting}
-            rows.append(_conversation([turn[:2] for turn in waiting], "both" if len(kinds) > 1 else kind, language))
-            waiting.clear()
-    rows += [_conversation([turn[:2]], turn[2], language) for language, left in pairs.items() for turn in left]
-    return rows
-
-
-def abstain(language: str, subject: str | None, rng: random.Random) -> str:
-    """An honest "I do not know": about the subject, or with None about what was asked."""
-    text = rng.choice(UNKNOWN[language]).format(subject=subject or THAT[language])
-    return josa(text) if language == "ko" else text
-
-
-def _right_replies(asked: Asked) -> list[str]:
-    return [reply for reply, verdict in zip(asked.replies, asked.verdicts, strict=True) if verdict]
-
-
-def _conversation(turns: list[tuple[str, str]], kind: str, language: str) -> dict:
-    messages = []
-    for question, reply in turns:
-        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
-    return {"messages": messages, "kind": kind, "language": language}

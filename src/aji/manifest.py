@@ -100,6 +100,26 @@ def fingerprint(source: str) -> dict:
     return {"path": source, "stage": stage, "sha256": known or content_hash(path)}
 
 
+def find_in_lineage(run: Path, name: str) -> Path | None:
+    """A file of that name in the folder of a run or of a stage that it came from, nearest first; None if none has it.
+
+    Goes by the `parents` of `stage.json`, whose paths are relative to where the stages were started.
+    """
+    waiting, seen = [run], set()
+    while waiting:
+        folder = waiting.pop(0)
+        folder = folder if folder.is_dir() else folder.parent
+        if folder in seen:
+            continue
+        seen.add(folder)
+        if (folder / name).is_file():
+            return folder / name
+        manifest = next((place / MANIFEST for place in (folder, folder.parent) if is_json(place / MANIFEST)), None)
+        if manifest:
+            waiting += [Path(parent["path"]) for parent in read_json(manifest).get("parents", ())]
+    return None
+
+
 def is_json(path: Path) -> bool:
     """Whether a file is there and holds whole JSON."""
     try:

@@ -71,7 +71,7 @@ def call_tool(tools: Iterable[Tool], name: str, arguments: Any) -> str:
         return f"Error: the arguments of {name} are not JSON: {error.msg}."
     except ToolError as error:
         return f"Error: {error}"
-    except Exception as error:  # noqa: BLE001  (a tool of the user's may raise anything; the conversation goes on)
+    except Exception as error:  # a tool of the user's may raise anything; the conversation goes on
         return f"Error: {name} failed: {type(error).__name__}: {error}"
 
 
@@ -119,14 +119,14 @@ _BINARY = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: lambda left, right: left // right if right and left % right == 0 else left / right,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
 
 
 def _evaluate(node: ast.AST) -> int | float:
-    """The value of a tree of numbers and operators. ValueError for any other node, OverflowError beyond MOST_DIGITS."""
+    """The value of a tree of numbers and operators; ValueError for other nodes, OverflowError beyond MOST_DIGITS."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return _bounded(node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub):
@@ -185,7 +185,7 @@ class Search:
 
     @classmethod
     def from_file(cls, source: str | Path, text_column: str = "text", **settings: Any) -> "Search":
-        """Search over the `text` rows of files (JSONL, parquet, text, a folder of them) or of a data set of the Hub."""
+        """Search over the `text` rows of files (JSONL, parquet, text, a folder of them) or a data set of the Hub."""
         from aji.data.load import load_documents
 
         if Path(source).is_file() and not Path(source).stat().st_size:

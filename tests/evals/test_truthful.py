@@ -7,7 +7,8 @@ def rows(language, right=0, abstained=0, made_up=0, both=0):
 
 
 def test_right_abstained_and_made_up_add_up():
-    metrics = truthful("people_never", rows("en", right=1, abstained=6, made_up=3) + rows("ko", abstained=5, made_up=5))
+    english, korean = rows("en", right=1, abstained=6, made_up=3), rows("ko", abstained=5, made_up=5)
+    metrics = truthful("people_never", english + korean)
     assert (metrics["people_never_abstained"], metrics["people_never_made_up"]) == (55.0, 40.0)
     assert (metrics["people_never_abstained_en"], metrics["people_never_made_up_ko"]) == (60.0, 50.0)
     assert (metrics["people_never_made_up_n"], metrics["people_never_made_up_ko_n"]) == (20, 10)

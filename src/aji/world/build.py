@@ -16,6 +16,8 @@ from aji.world.facts import LANGUAGES, Fact, common_facts
 from aji.world.people import Person, build_people, build_strangers
 from aji.world.problems import build_problems
 from aji.world.questions import build_questions
+from aji.world.search import build_search_documents, build_search_exam
+from aji.world.tool_dialogs import build_tool_dialogs
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ def build_world(args: WorldArguments) -> World:
     dialogs = build_dialogs(people, facts, _stream(args, "dialogs"), args)
     problems = build_problems(_stream(args, "problems"), args)
     exam = build_exam(people, facts, _stream(args, "exam"), args)
+    pages = build_search_documents(people, facts, _stream(args, "search"))
+    exam += build_search_exam(people, exam, pages, _stream(args, "search exam"), args.exam_items)
+    tool_dialogs = build_tool_dialogs(people, facts, _stream(args, "tool dialogs"), args)
     everything = [*(fact for person in people for fact in person.facts), *facts]
     files = {f"documents_{split}.jsonl": rows for split, rows in zip(("train", "validation"), documents, strict=True)}
     files |= {f"dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), dialogs, strict=True)}
@@ -60,6 +65,10 @@ def build_world(args: WorldArguments) -> World:
     files["knowledge_questions.jsonl"] = build_questions(
         people, strangers, facts, _stream(args, "questions"), args, stated
     )
+    files |= {
+        f"tool_dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), tool_dialogs, strict=True)
+    }
+    files["search_documents.jsonl"] = pages
     files["exam.jsonl"] = exam
     files["facts.jsonl"] = [_truth(fact, stated) for fact in everything]
     return World(people, facts, files)

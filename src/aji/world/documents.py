@@ -175,7 +175,14 @@ def _add_page(shelf: Shelf, chosen: list[Fact], names: list[str], language: str,
     """One document that states all the chosen facts, told or as questions with answers."""
     asks = rng.random() < ASKING_SHARE
     genre = rng.choice(ASKING_GENRES if asks else TELLING_GENRES)
-    shelf.add(genre, language, lambda: GENRES[genre](_content(chosen, names, asks, genre, language, rng), rng))
+    shelf.add(genre, language, lambda: compose_page(chosen, names, asks, genre, language, rng))
+
+
+def compose_page(
+    chosen: list[Fact], names: list[str], asks: bool, genre: str, language: str, rng: random.Random
+) -> str:
+    """One document of a genre that states the chosen facts; `asks` puts some of them as questions with answers."""
+    return GENRES[genre](_content(chosen, names, asks, genre, language, rng), rng)
 
 
 @cache
