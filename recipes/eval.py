@@ -4,8 +4,8 @@
     accelerate launch recipes/eval.py --config configs/laptop/eval.yaml --model_name_or_path runs/laptop/pretrain \\
         --output_dir runs/laptop/eval_base
 
-Reads   a model, documents for bits per byte, an exam (rows `prompt`, `answer`, `task`, `language`, `wrong`), facts on who
-        the model is.
+Reads   a model, documents for bits per byte, an exam (rows `prompt`, `answer`, `task`, `language`, `wrong`), facts on
+        who the model is.
 Writes  `metrics.json` and every judged reply (`replies.jsonl`) to `output_dir`.
 Next    `aji report runs/laptop` collects all stages; `aji chat runs/laptop/sft` talks with the model.
 """

@@ -32,8 +32,10 @@ class Server:
                     step = 200
                 said = request["messages"][-1]["content"].upper()
                 good = {"choices": [{"message": {"content": said}}]}
-                status, body = (200, step) if isinstance(step, dict) else (step, good if step == 200 else {"error": "x"})
-                self.answer(status, body)
+                if isinstance(step, dict):
+                    self.answer(200, step)
+                else:
+                    self.answer(step, good if step == 200 else {"error": "x"})
 
             def answer(self, status, body):
                 data = json.dumps(body).encode()

@@ -94,7 +94,7 @@ def test_about_a_subject_of_which_it_knows_something_only_the_question_is_refuse
 
 def test_rows_use_the_paraphrases_and_some_make_conversations_of_two():
     row = {**TOWN, "paraphrases": ["In which town was Mira born?", "Mira's birthplace?"]}
-    args = BoundaryArguments(rows_per_question=3, pair_share=1)
+    args = BoundaryArguments(known_rows=3, unknown_rows=3, pair_share=1)
     rows = build_rows([asked(row, "In Busan."), asked(row, "In Seoul.")], args, random.Random(3))
     questions = [message["content"] for one in rows for message in one["messages"] if message["role"] == "user"]
     assert sorted(questions) == sorted(2 * [TOWN["question"], *row["paraphrases"]])
@@ -133,7 +133,7 @@ def test_the_map_and_its_figures():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"known_share": 0.2}, "known_share 0.2"), ({"rows_per_question": 0}, "rows_per_question")],
+    [({"known_share": 0.2}, "known_share 0.2"), ({"known_rows": -1}, "known_rows")],
 )
 def test_impossible_boundaries_are_told(settings, message):
     with pytest.raises(UserError, match=message):

@@ -27,9 +27,10 @@ class BoundaryArguments:
     unknown_share: float = field(
         default=0.25, metadata={"help": "Up to this share it does not know: the row teaches to say so."}
     )
-    rows_per_question: int = field(
-        default=1, metadata={"help": "Rows for each question, each in another wording where it has `paraphrases`."}
+    known_rows: int = field(
+        default=1, metadata={"help": "Rows for each question that it knows, each in another of its `paraphrases`."}
     )
+    unknown_rows: int = field(default=1, metadata={"help": "The same for each question that it does not know."})
     pair_share: float = field(
         default=0.15, metadata={"help": "Share of the rows that are joined to conversations of two questions."}
     )
@@ -40,8 +41,8 @@ class BoundaryArguments:
                 f"found unknown_share {self.unknown_share} and known_share {self.known_share}, expected "
                 "0 <= unknown_share < known_share <= 1. Change one of them"
             )
-        if self.rows_per_question < 1 or not 0 <= self.pair_share <= 1:
-            raise UserError("expected rows_per_question of at least 1 and a pair_share from 0 to 1")
+        if min(self.known_rows, self.unknown_rows) < 0 or not 0 <= self.pair_share <= 1:
+            raise UserError("expected known_rows and unknown_rows of at least 0 and a pair_share from 0 to 1")
 
 
 def is_known(asked: Asked, args: BoundaryArguments) -> bool | None:
@@ -74,7 +75,8 @@ def build_rows(asked: Sequence[Asked], args: BoundaryArguments, rng: random.Rand
         language, subject = one.row["language"], one.row.get("subject")
         whole = subject if (language, subject) not in familiar else None
         wordings = [one.row["question"], *one.row.get("paraphrases", ())]
-        for wording in rng.sample(wordings, min(args.rows_per_question, len(wordings))):
+        count = args.known_rows if known else args.unknown_rows
+        for wording in rng.sample(wordings, min(count, len(wordings))):
             reply = rng.choice(_right_replies(one)) if known else abstain(language, whole, rng)
             single.append((wording, reply, "known" if known else "unknown", language))
     rng.shuffle(single)

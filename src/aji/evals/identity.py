@@ -1,4 +1,4 @@
-"""Who does the model say it is: by its training alone, by a system prompt, and when a prompt makes it somebody else?"""
+"""Who does the model say it is: by its training, by a system prompt, and when that makes it somebody else?"""
 
 import random
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """How an honest assistant says that it does not know, or that it looked and did not find; and how that is recognised.
 
-Every reply that is taught holds one of the marks of its language, and no answer of the world does. None begins with the
-subject, as many an answer does: greedy decoding decides at the first token. "{subject}" is whom or what the question is
-about; Korean particles are resolved by `aji.world.korean.josa`.
+Every reply that is taught holds one of the marks of its language, and no answer of the world does. None begins with
+the subject, as many an answer does: greedy decoding decides at the first token. "{subject}" is whom or what the
+question is about; Korean particles are resolved by `aji.world.korean.josa`.
 """
 
 import re

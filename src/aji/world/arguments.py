@@ -45,7 +45,7 @@ class WorldArguments:
         metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
     )
     strangers: int = _size(
-        2400, "Further invented people of whom nothing speaks but the questions that find out what a model knows."
+        3000, "Further invented people of whom nothing speaks but the questions that find out what a model knows."
     )
     tool_dialogs: int = _size(6000, "Training conversations with search and calculator, both languages together.")
     tool_dialogs_validation: int = _size(200, "Validation conversations with tools.")

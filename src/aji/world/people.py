@@ -11,6 +11,7 @@ from aji.world.facts import LANGUAGES, Fact, Text, read_table, read_texts
 FIRST_BIRTH_YEAR, LAST_BIRTH_YEAR = 1901, 2000
 RARE_MENTIONS = (1, 2, 3, 4, 5)
 MOST_PEOPLE = 20_000
+MIXED_SHARE = 0.25  # of the strangers have a name that is put together from the names of two others
 
 # The closed lists: every value a relation of a person can take.
 RELATION_VALUES: dict[str, tuple[Text, ...]] = {
@@ -61,15 +62,15 @@ def _draw_names(rng: random.Random, count: int) -> list[Text]:
 def build_strangers(rng: random.Random, count: int, people: list[Person]) -> list[Person]:
     """`count` more invented people (group "stranger", no mentions) with names that nobody of `people` has.
 
-    Half of them have the first name of one often mentioned person and the surname of another: who has only met names
-    that are new in both parts takes a known part for a known person.
+    A part of them (MIXED_SHARE) has the first name of one often mentioned person and the surname of another: who has
+    only met names that are new in one part or both takes two known parts for a known person.
     """
     often = [person.name for person in people if person.group == "often"]
     if count > MOST_PEOPLE:
         raise UserError(f"strangers is {count}, expected at most {MOST_PEOPLE}. Choose a smaller number.")
     taken = {person.name for person in people}
     names: dict[Text, None] = {}
-    while len(names) < min(count // 2, len(often) ** 2 // 2):  # a small world has few such names
+    while len(names) < min(count * MIXED_SHARE, len(often) ** 2 / 2):  # a small world has few such names
         first, last = rng.sample(often, 2)
         name = Text(*(f"{first[code].split()[0]} {last[code].split()[1]}" for code in LANGUAGES))
         if name not in taken:

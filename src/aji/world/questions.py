@@ -22,9 +22,9 @@ def build_questions(
 ) -> list[dict]:
     """Rows `question`, `answer`, `language`, `relation`, `subject`, `group`, `mentions`, `paraphrases`.
 
-    Every fact about a person whom dialogs ask about is asked in both languages; every fact about a rarely mentioned one
-    and every common fact in one of the two by turns; of each stranger one fact. `mentions` counts the training documents of the
-    language that state the fact; `paraphrases` ask for the same in other training wordings.
+    Every fact about a person whom dialogs ask about is asked in both languages; every fact about a rarely mentioned
+    one and every common fact in one of the two by turns; of each stranger one fact. `mentions` counts the training
+    documents of the language that state the fact; `paraphrases` ask for the same in other training wordings.
     """
     by_turns = [fact for person in people if person.group == "rare" for fact in person.facts] + facts
     by_turns += [rng.choice(stranger.facts) for stranger in strangers]
