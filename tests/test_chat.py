@@ -273,7 +273,7 @@ CALL = '<|tool_call|>{"name": "search", "arguments": {"query": "Toren Belgorn"}}
 @pytest.fixture
 def tool_chat(tiny_model, tiny_tokenizer, monkeypatch):
     """A chat with a search whose model says the turns of `said`, the last one again and again: a call, the answer."""
-    chat = Chat(tiny_model, tiny_tokenizer, max_new_tokens=20, tools=[Search(["Toren \x1b[31mBelgorn keeps a fox."])])
+    chat = Chat(tiny_model, tiny_tokenizer, max_new_tokens=20, tools=[Search(["Toren Belgorn keeps a \x1b[31mfox."])])
     chat.said = [CALL, "A fox."]
 
     def stream_ids(model, tokenizer, prompt_ids, max_new_tokens, **settings):
@@ -290,7 +290,7 @@ def test_calls_and_results_are_dimmed_and_remembered(tool_chat, monkeypatch, cap
     feed(monkeypatch, "What does Toren keep?", "/exit")
     talk(tool_chat, interactive=True)
     out = capsys.readouterr().out
-    dim = '\x1b[2m  [search(query="Toren Belgorn")]\x1b[0m\n\x1b[2m  Toren \u241b[31mBelgorn keeps a fox.\x1b[0m\n'
+    dim = '\x1b[2m  [search(query="Toren Belgorn")]\x1b[0m\n\x1b[2m  Toren Belgorn keeps a \u241b[31mfox.\x1b[0m\n'
     assert out == f"{dim}A fox.\n", "and an escape sequence of the page is shown, not obeyed"
     assert [message["role"] for message in tool_chat.messages] == ["user", "assistant", "tool", "assistant"]
     assert tool_chat.messages[1]["tool_calls"][0]["function"]["arguments"] == {"query": "Toren Belgorn"}

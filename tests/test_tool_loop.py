@@ -135,6 +135,7 @@ def test_a_long_result_is_cut_and_a_full_context_ends_it(script, model, tiny_tok
     [answer] = answer_with_tools(model, tiny_tokenizer, [user("Who?")], tools, 64)
     assert len(answer.ids) < 1024 and answer.text == "Yes."
     small = build_tiny_model(tiny_tokenizer, max_position_embeddings=128)
+    script([CALL.replace("Toren Belgorn", "가나다")])
     [answer] = answer_with_tools(small, tiny_tokenizer, [user("Who?")], tools, 64)
     assert (answer.text, answer.stopped, answer.calls) == ("", False, 0)
 

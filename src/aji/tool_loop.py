@@ -12,7 +12,7 @@ from aji.generate import certain_length, context_of, generate, stream_ids
 from aji.tools import Tool, call_tool, schemas
 
 
-# A model that calls again and again is told once that it may not, and then stopped.
+# A model that calls more often is told so once, and stopped when it calls again.
 MAX_CALLS = 3
 NO_MORE_CALLS = "Error: no more calls. Answer now."
 # Least tokens of context that an answer after a result must have.
@@ -159,16 +159,14 @@ def _take(answer: Answer, turn: list[int], ids: list[int], stopped: bool, tools,
         answer.text, answer.stopped = ("" if calls or broken else message["content"]), stopped
         return False
     answer.add([tokenizer.eos_token_id], said=True)
-    made = answer.calls
-    if made > limits.max_calls:
+    left = limits.max_calls - answer.calls
+    if left < 0:  # it was told already
         return False
+    called = [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+    results = [(name, call_tool(tools, name, arguments)) for name, arguments in called[:left]]
+    results += [(name, NO_MORE_CALLS) for name, _ in called[left:]]
     if broken:
-        results = [("", broken)]
-    else:
-        names = [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
-        results = [(name, call_tool(tools, name, arguments)) for name, arguments in names]
-    if made + len(results) > limits.max_calls:
-        results = [(name, NO_MORE_CALLS) for name, _ in results] if made >= limits.max_calls else results
+        results = [("", broken if left else NO_MORE_CALLS)]
     return _insert(answer, len(turn) + len(ids) + 1, results, tokenizer, limits)
 
 

@@ -25,7 +25,7 @@ LONGEST_ARGUMENT = 1_000  # characters of one argument that a tool is asked to l
 MOST_DIGITS = 300
 
 _WORD = re.compile(r"[0-9]+|[가-힣]+|[^\W\d_가-힣]+")
-_SENTENCE = re.compile(r"(?<=[.!?。])\s+|\n+")
+_SENTENCE = re.compile(r"((?<=[.!?。])[^\S\n]+|\s*\n\s*)")
 
 
 class ToolError(Exception):
@@ -170,7 +170,7 @@ class Search:
     parameters = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
 
     def __init__(
-        self, texts: Iterable[str], max_results: int = 1, passage_bytes: int = 400, min_match: float = 0.6
+        self, texts: Iterable[str], max_results: int = 1, passage_bytes: int = 512, min_match: float = 0.6
     ) -> None:
         """Raises UserError when `texts` holds no words."""
         self.max_results, self.min_match = max_results, min_match
@@ -242,8 +242,10 @@ def terms(text: str) -> list[str]:
 def passages(text: str, most_bytes: int) -> list[str]:
     """`text` in pieces of whole sentences, each at most `most_bytes` in UTF-8; a longer sentence is cut."""
     pieces, piece = [], ""
-    for sentence in _SENTENCE.split(text.strip()):
-        longer = f"{piece} {sentence}".strip()
+    # re.split with one group alternates sentence, space, sentence, ...
+    first, *rest = _SENTENCE.split(text.strip())
+    for space, sentence in [("", first), *zip(rest[::2], rest[1::2], strict=True)]:
+        longer = f"{piece}{space}{sentence}" if piece else sentence
         if len(longer.encode()) > most_bytes and piece:
             pieces.append(piece)
             longer = sentence

@@ -175,14 +175,7 @@ def _add_page(shelf: Shelf, chosen: list[Fact], names: list[str], language: str,
     """One document that states all the chosen facts, told or as questions with answers."""
     asks = rng.random() < ASKING_SHARE
     genre = rng.choice(ASKING_GENRES if asks else TELLING_GENRES)
-    shelf.add(genre, language, lambda: compose_page(chosen, names, asks, genre, language, rng))
-
-
-def compose_page(
-    chosen: list[Fact], names: list[str], asks: bool, genre: str, language: str, rng: random.Random
-) -> str:
-    """One document of a genre that states the chosen facts; `asks` puts some of them as questions with answers."""
-    return GENRES[genre](_content(chosen, names, asks, genre, language, rng), rng)
+    shelf.add(genre, language, lambda: GENRES[genre](_content(chosen, names, asks, genre, language, rng), rng))
 
 
 @cache
@@ -196,6 +189,11 @@ def statements_for(genre: str, relation: str, language: str) -> tuple[str, ...]:
     return tuple(suited)
 
 
+def state(fact: Fact, genre: str, language: str, rng: random.Random) -> str:
+    """A sentence that states a fact in the manner of a genre."""
+    return _sentence(rng.choice(statements_for(genre, fact.relation, language)), fact, language)
+
+
 def _content(
     chosen: list[Fact], names: list[str], asks: bool, genre: str, language: str, rng: random.Random
 ) -> Content:
@@ -207,7 +205,7 @@ def _content(
         told = facts if rng.random() < TOLD_AND_ASKED_SHARE else facts[count:]
     return Content(
         language=language,
-        told=[_sentence(rng.choice(statements_for(genre, fact.relation, language)), fact, language) for fact in told],
+        told=[state(fact, genre, language, rng) for fact in told],
         asked=[_question(fact, language, rng) for fact in asked],
         people=names,
         title=_title(chosen, names, language, rng),

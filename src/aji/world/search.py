@@ -5,9 +5,12 @@ The others show whether the model says that it found nothing, or makes something
 
 import random
 from collections import defaultdict
+from dataclasses import dataclass
 
-from aji.world.documents import compose_page
+from aji.world.documents import state
 from aji.world.facts import LANGUAGES, Fact
+from aji.world.genres import GENRES, Content
+from aji.world.grammar import write
 from aji.world.korean import josa
 from aji.world.people import Person
 from aji.world.problem_texts import EXPRESSIONS
@@ -16,7 +19,7 @@ from aji.world.problems import QA_FORMAT, compute, split_of
 
 # A page and its question, call and answer have to fit into the 256 tokens that the laptop's model sees.
 PAGE_BYTES = {"en": 340, "ko": 500}
-PAGE_GENRES = ("encyclopedia", "encyclopedia", "encyclopedia", "lesson", "lesson", "letter", "forum", "diary", "news")
+PAGE_GENRES = ("encyclopedia", "encyclopedia", "encyclopedia", "news")
 COMMON_FACTS = 3  # on a page
 # [language][split]: a page and a question about it in one message.
 PARAGRAPHS = {
@@ -45,15 +48,34 @@ PARAGRAPHS = {
 LARGE = {"+": (4, 5), "-": (4, 5), "*": (2, 3)}
 
 
-def short_page(facts: list[Fact], names: list[str], language: str, rng: random.Random) -> str:
-    """A page that states all the facts in at most PAGE_BYTES, or the shortest of twelve."""
-    shortest = ""
-    for _ in range(12):
-        page = compose_page(facts, names, False, rng.choice(PAGE_GENRES), language, rng)
-        if len(page.encode()) <= PAGE_BYTES[language]:
+@dataclass(frozen=True)
+class Page:
+    """A page of the search corpus, and the sentence of it that states each fact."""
+
+    text: str
+    states: dict[Fact, str]
+
+
+def short_page(facts: list[Fact], names: list[str], language: str, rng: random.Random) -> Page:
+    """A page that states all the facts in at most PAGE_BYTES, or the shortest of twelve.
+
+    Only genres in which nobody speaks: what such a page says can be repeated as an answer.
+    """
+    pages = []
+    while len(pages) < 12:
+        genre = rng.choice(PAGE_GENRES)
+        states = {fact: state(fact, genre, language, rng) for fact in rng.sample(facts, len(facts))}
+        content = Content(language, list(states.values()), people=names, title=_title(names, language, rng))
+        content.filler = rng.choice((0, 0, 1))
+        page = Page(GENRES[genre](content, rng), states)
+        if len(page.text.encode()) <= PAGE_BYTES[language]:
             return page
-        shortest = min(shortest or page, page, key=lambda text: len(text.encode()))
-    return shortest
+        pages.append(page)
+    return min(pages, key=lambda page: len(page.text.encode()))
+
+
+def _title(names: list[str], language: str, rng: random.Random) -> str:
+    return names[0] if names else write("article_title", language, rng)
 
 
 def with_page(people: list[Person]) -> list[Person]:
@@ -73,10 +95,10 @@ def build_search_documents(people: list[Person], facts: list[Fact], rng: random.
         relations[fact.relation].append(fact)
     rows = []
     for language in LANGUAGES:
-        pages = [short_page(list(person.facts), [person.name[language]], language, rng) for person in found]
+        pages = [short_page(list(person.facts), [person.name[language]], language, rng).text for person in found]
         for own in relations.values():
             for start in range(0, len(own), COMMON_FACTS):
-                pages.append(short_page(own[start : start + COMMON_FACTS], [], language, rng))
+                pages.append(short_page(own[start : start + COMMON_FACTS], [], language, rng).text)
         rows += [{"text": page, "url": "", "language": language, "genre": "search"} for page in pages]
     rng.shuffle(rows)
     for number, row in enumerate(rows):
@@ -93,9 +115,11 @@ def build_search_exam(
     language about often mentioned people: no search is needed), calculator (as many sums of large numbers), and,
     without tools, paragraph (the page of a never mentioned person stands before the question).
     """
-    present = {person.name[language]: "" for person in with_page(people) for language in LANGUAGES}
-    for page in pages:
-        present |= {name: page["text"] for name in present if name in page["text"]}
+    present = {}
+    for language in LANGUAGES:  # the title of a page may hold the name in the other script too
+        texts = [page["text"] for page in pages if page["language"] == language]
+        names = [person.name[language] for person in with_page(people)]
+        present |= {name: next(text for text in texts if name in text) for name in names}
     never = [row for row in closed_book if row["task"] == "people_never"]
     rows = [_with_tools(row, "search_present" if row["subject"] in present else "search_absent") for row in never]
     for language in LANGUAGES:

@@ -1,7 +1,8 @@
 """Conversations with tools: look up a person, answer from what was found, or say that nothing was found; calculate.
 
-The people who are looked up here are in no document and no exam, and each is asked about once: what can be learned is
-to copy a name into the call and the answer out of the result, not the answer.
+The people who are looked up here are in no document and no exam, and each is looked up once: what can be learned is to
+copy a name into the call and the answer out of the result, not the answer. The reply is a sentence of the page, word
+for word: a model of a few million parameters can find and repeat it, but hardly put it in other words.
 """
 
 import json
@@ -18,7 +19,7 @@ from aji.world.korean import josa
 from aji.world.people import Person, build_strangers
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problem_texts import EXPRESSIONS
-from aji.world.search import PARAGRAPHS, draw_large, short_page
+from aji.world.search import PARAGRAPHS, Page, draw_large, short_page
 
 
 Known = Callable[[Fact, str], bool]
@@ -27,8 +28,8 @@ KINDS = {"search_found": 34, "search_missing": 20, "paragraph": 22, "calculator"
 # What a search that does not help has found: nothing, somebody else of nearly the same name, or the right page without
 # what was asked for.
 MISSING = {"nothing": 5, "namesake": 3, "silent": 2}
-# How many questions follow one another about a page of so many facts, at most. Reading is learned from the answers, and
-# the page takes most of the 256 tokens that the laptop's model sees.
+# How many questions follow one another about a page of so many facts, at most: reading is learned from the answers,
+# but the page takes most of what a small model sees.
 QUESTIONS_AFTER_SEARCH = {3: 3, 4: 2, 5: 1}
 QUESTIONS_ON_PARAGRAPH = {3: 3, 4: 4, 5: 4}
 THAT_IS = {"en": ("The answer is {value}.", "That is {value}."), "ko": ("답은 {value}입니다.", "{value}입니다.")}
@@ -99,19 +100,20 @@ class ToolDialogWriter:
         if self.unknown[language].items and self.rng.random() < 0.5:
             fact = self.unknown[language].draw()
             page = short_page([fact], [], language, self.rng)
-            return _search(fact, language, self._question(fact, language), page, self._answer(fact, language))
+            return _search(fact, language, self._question(fact, language), page.text, page.states[fact])
         person = next(self.strangers)
         facts, asked = self._page_facts(person, QUESTIONS_AFTER_SEARCH)
         page = short_page(facts, [person.name[language]], language, self.rng)
-        question, reply = self._question(asked[0], language), self._answer(asked[0], language)
-        return _search(asked[0], language, question, page, reply) + self._follow_ups(asked[1:], language)
+        question = self._question(asked[0], language)
+        first = _search(asked[0], language, question, page.text, page.states[asked[0]])
+        return first + self._follow_ups(asked[1:], page, language)
 
     def _page_facts(self, person: Person, most: dict[int, int]) -> tuple[list[Fact], list[Fact]]:
         """What a page says about a person, and what of it is asked for."""
         facts = self.rng.sample(person.facts, self.rng.choice(list(most)))
         return facts, self.rng.sample(facts, self.rng.randint(1, most[len(facts)]))
 
-    def _follow_ups(self, facts: list[Fact], language: str) -> list[dict]:
+    def _follow_ups(self, facts: list[Fact], page: Page, language: str) -> list[dict]:
         messages = []
         for fact in facts:
             question = self._question(fact, language)
@@ -119,7 +121,7 @@ class ToolDialogWriter:
                 wording = self.plain.pick(OTHER_RELATION[language]["person"])
                 question = wording.format(relation=RELATION_NAMES[fact.relation][language])
                 question = josa(question) if language == "ko" else question
-            messages += [_user(question), _assistant(self._answer(fact, language))]
+            messages += [_user(question), _assistant(page.states[fact])]
         return messages
 
     def _search_missing(self, language: str) -> list[dict]:
@@ -129,7 +131,7 @@ class ToolDialogWriter:
         page = NOTHING_FOUND
         if case == "silent":
             others = [other for other in person.facts if other is not fact]
-            page = short_page(others, [person.name[language]], language, self.rng)
+            page = short_page(others, [person.name[language]], language, self.rng).text
         elif case == "namesake":
             page = self._namesake_page(person, language)
         return _search(fact, language, self._question(fact, language), page, self._not_found(fact, language))
@@ -141,7 +143,7 @@ class ToolDialogWriter:
         other_first, other_last = other.name[language].split(" ")
         name = f"{first} {other_last}" if self.rng.random() < 0.5 else f"{other_first} {last}"
         page = short_page(list(other.facts), [other.name[language]], language, self.rng)
-        return page.replace(other.name[language], name)
+        return page.text.replace(other.name[language], name)
 
     def _not_found(self, fact: Fact, language: str) -> str:
         subject = fact.subject[language]
@@ -156,9 +158,9 @@ class ToolDialogWriter:
         facts, asked = self._page_facts(person, QUESTIONS_ON_PARAGRAPH)
         page = short_page(facts, [person.name[language]], language, self.rng)
         wording = self.rng.choice(PARAGRAPHS[language][self.split])
-        question = wording.format(page=page, question=self._question(asked[0], language))
-        first = [_user(question), _assistant(self._answer(asked[0], language))]
-        return first + self._follow_ups(asked[1:], language)
+        question = wording.format(page=page.text, question=self._question(asked[0], language))
+        first = [_user(question), _assistant(page.states[asked[0]])]
+        return first + self._follow_ups(asked[1:], page, language)
 
     def _calculator(self, language: str) -> list[dict]:
         expression, value = draw_large(self.rng, self.split)
