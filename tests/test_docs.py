@@ -16,7 +16,10 @@ from accelerate.commands.launch import launch_command_parser
 from aji import cli
 from aji.config import parse
 from aji.evals.exam import score
+from aji.evals.identity import build_questions
+from aji.evals.truthful import KNOWLEDGE, LOOKED_UP
 from aji.generate import Completion
+from aji.identity import load_identity
 from aji.tool_loop import Answer
 from aji.world import WorldArguments, build_world
 from test_configs import argument_types, load_recipe
@@ -221,7 +224,7 @@ def documented(stage: str) -> dict[str, bool]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         for name in re.findall(r"`([^`]+)`", cells[0]):
             expression = re.sub("[A-Z]+", lambda word: f"(?:{fill[word[0]]})", name)
-            names[expression] = cells[-1] in ("questions", "windows")
+            names[expression] = cells[-1] in ("questions", "replies", "windows")
     return names
 
 
@@ -288,17 +291,26 @@ def test_metrics_of_training(tmp_path, documents, tiny_run, capsys):
     assert_documented("sft", shared)
 
 
+def test_metrics_of_the_interrogation(tmp_path, tiny_run, capsys):
+    questions = build_world(small_world()).files["knowledge_questions.jsonl"]
+    rows = list({(row["group"], row["language"]): row for row in questions}.values())
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 4), encoding="utf-8")
+    argv = ["--model_name_or_path", tiny_run, "--questions", str(path), "--max_new_tokens", "2"]
+    argv += ["--identity", "configs/laptop/identity.yaml", "--identity_rows", "1"]
+    assert_documented("knowledge", run_recipe("knowledge", *argv, "--output_dir", str(tmp_path / "knowledge")))
+
+
 def test_metrics_of_evaluation(tmp_path, documents, tiny_run, capsys):
     exam = build_world(small_world()).files["exam.jsonl"]
-    rows = list({row["task"]: row for row in exam if not row.get("tools") and row["task"] != "paragraph"}.values())[
-        ::7
-    ]
+    plain = {row["task"]: row for row in exam if not row.get("tools") and row["task"] != "paragraph"}
+    rows = [plain["people_never"], *list(plain.values())[::7]]
     path = tmp_path / "exam.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     argv = ["--model_name_or_path", tiny_run, "--documents", documents, "--exam", str(path), "--max_new_tokens", "2"]
     metrics = run_recipe("eval", *argv, "--output_dir", str(tmp_path / "eval"))
-    with_tools = tuple(name for name in documented("eval") if "search_absent" in name and "harmless" not in name)
-    assert_documented("eval", metrics, absent=("people_never_made_up", *with_tools))
+    with_tools = tuple(name for name in documented("eval") if name.endswith("_calls"))
+    assert_documented("eval", metrics, absent=with_tools)
 
 
 def test_metrics_of_the_whole_exam():
@@ -308,7 +320,9 @@ def test_metrics_of_the_whole_exam():
     bits = tuple(pattern for pattern in documented("eval") if pattern.startswith("bits_per_byte"))
     assert_documented("eval", metrics, absent=bits)
     tasks = set(placeholders()["TASK"].split("|"))
-    assert tasks == {row["task"] for row in exam}
+    identity = {row["task"] for row in build_questions(load_identity("configs/laptop/identity.yaml"))}
+    assert tasks == {row["task"] for row in exam} | identity
+    assert set(placeholders()["FACTTASK"].split("|")) == set(KNOWLEDGE + LOOKED_UP)
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, *sorted((ROOT / "configs").rglob("*.yaml"))], ids=str)

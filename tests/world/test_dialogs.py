@@ -250,7 +250,7 @@ def test_patterns_make_many_requests_but_none_of_the_exam():
     harmless = {draw_harmless(rng) for _ in range(6000)}
     tests = {action for topic in TOPICS for action in topic.test}
     tests |= {(entry[0], entry[2]) for entry in HARMLESS["test"]}
-    assert len(harmful) > 600 and len(harmless) > 250
+    assert len(harmful) > 600 and len(harmless) > 200
     for index in (0, 1):
         held_out = {pair[index] for pair in tests}
         assert not held_out & {pair[index] for pair in harmful}

@@ -89,4 +89,4 @@ def test_the_file_loads_as_questions_whose_wrong_answers_leave_the_right_one_alo
     path = tmp_path / "questions.jsonl"
     write_rows(path, questions)
     for row in load_questions(str(path))[::17]:
-        assert is_right(f"... {row['answer']} ...", row["answer"], row["wrong"]) and len(row["wrong"]) >= 5
+        assert is_right(f"... {row['answer']} ...", row["answer"], row["wrong"]) and len(row["wrong"]) >= 3
