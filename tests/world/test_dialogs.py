@@ -6,7 +6,15 @@ import pytest
 
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import KINDS, KOREAN_SHARE, Deck, DialogWriter, asked_people, build_dialogs
+from aji.world.dialogs import (
+    KINDS,
+    KOREAN_SHARE,
+    Deck,
+    DialogWriter,
+    asked_people,
+    build_dialogs,
+    build_requests,
+)
 from aji.world.facts import common_facts
 from aji.world.korean import josa
 from aji.world.people import build_people
@@ -266,3 +274,12 @@ def test_slots_are_filled_alike_in_both_languages():
     assert ("kill a teacher", "선생님을 죽이는") in pairs and ("kill a police officer", "경찰관을 죽이는") in pairs
     assert ("kill a bus driver", "버스 기사를 죽이는") in pairs
     assert len({english for english, _ in pairs}) == len({korean for _, korean in pairs}) == len(pairs)
+
+
+def test_requests_are_harmful_and_harmless_by_turns_in_both_languages(people):
+    rows = build_requests(people, common_facts(), random.Random(4), WorldArguments(requests=80))
+    counts = Counter((row["kind"], row["language"]) for row in rows)
+    assert counts == dict.fromkeys([(kind, one) for kind in ("refusal", "harmless") for one in ("en", "ko")], 20)
+    for row in rows:
+        refused = [is_refusal(reply, row["language"]) for reply in contents(row, "assistant")]
+        assert all(refused) if row["kind"] == "refusal" else not any(refused)

@@ -27,7 +27,7 @@ SMALL = {
 FILES = {
     "documents_train", "documents_validation", "dialogs_train", "dialogs_validation",
     "tool_dialogs_train", "tool_dialogs_validation", "search_documents",
-    "problems_train", "problems_validation", "problems_test", "exam", "facts",
+    "problems_train", "problems_validation", "problems_test", "requests_train", "knowledge_questions", "exam", "facts",
 }  # fmt: skip
 # Holds the bytes of the small world above. It changes with every text, table or draw: look at what was generated, then
 # copy the new value from the failing test's output.

@@ -40,7 +40,7 @@ def truthful_table(stages: list[tuple[dict, dict, Path]]) -> str:
 
 
 def character_table(stages: list[tuple[dict, dict, Path]]) -> str:
-    """Markdown: identity by each route, refusals, look-alikes; a column for each evaluation; "" where there is none."""
+    """Markdown: identity by route, refusals, look-alikes; a column for each evaluation; "" where there is none."""
     measured = [(metrics, path.name) for _, metrics, path in stages if any(task in metrics for task in CHARACTER)]
     if not measured:
         return ""

@@ -44,6 +44,9 @@ class WorldArguments:
         default=0.9,
         metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
     )
+    requests: int = _size(
+        3000, "Conversations on harmful requests and harmless ones that look like them, half each, for a second pass."
+    )
     strangers: int = _size(
         3000, "Further invented people of whom nothing speaks but the questions that find out what a model knows."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import build_dialogs
+from aji.world.dialogs import build_dialogs, build_requests
 from aji.world.documents import build_documents, fact_key
 from aji.world.exam import build_exam
 from aji.world.facts import LANGUAGES, Fact, common_facts
@@ -61,6 +61,7 @@ def build_world(args: WorldArguments) -> World:
     files |= {
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
+    files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
         people, strangers, facts, _stream(args, "questions"), args, stated

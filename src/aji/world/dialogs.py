@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 
 from aji.errors import UserError
-from aji.world.facts import Fact, emphasis
+from aji.world.facts import LANGUAGES, Fact, emphasis
 from aji.world.followups import (
     NEUTRAL_SYSTEM,
     NOW_WITH_STEPS,
@@ -60,7 +60,7 @@ KINDS = {
     "arithmetic": 25,
     "translation": 6,
     "refusal": 4,
-    "harmless": 4,
+    "harmless": 2,
     "list": 5,
     "small_talk": 4,
     "joke": 1,
@@ -339,6 +339,23 @@ def _written(text: str, exercise: str, language: str) -> str:
     return {"capitals": text.upper(), "spell": "-".join(text), "twice": f"{text} {text}", "first": first[language]}[
         exercise
     ]
+
+
+def build_requests(people: list[Person], facts: list[Fact], rng: random.Random, args) -> list[dict]:
+    """Training rows as of `build_dialogs`: harmful requests and harmless ones that look like them, by turns.
+
+    A file of its own: in the dialogs there are few of them, and to tell them apart takes many.
+    """
+    writer = DialogWriter(people, facts, rng, args, "train")
+    rows = []
+    for index in range(args.requests):
+        kind, language = ("refusal", "harmless")[index % 2], LANGUAGES[index // 2 % 2]
+        _, turns = getattr(writer, f"_{kind}")(language)
+        messages = []
+        for question, reply in turns:
+            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+        rows.append({"messages": messages, "kind": kind, "language": language})
+    return rows
 
 
 def build_dialogs(people: list[Person], facts: list[Fact], rng: random.Random, args) -> tuple[list[dict], list[dict]]:
