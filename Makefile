@@ -15,8 +15,8 @@ TORCH      ?= torch==2.13.0
 
 RUNS    := runs/$(PROFILE)
 CONFIGS := configs/$(PROFILE)
-# In pipeline order; a profile without a config for a stage does not have that stage.
-STAGES  := $(foreach stage,world corpus tokenizer pretrain sft eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
+# In pipeline order; what follows a dash names a variant of a recipe. A profile without a config for a stage does not have that stage.
+STAGES  := $(foreach stage,world corpus tokenizer pretrain sft eval-sft knowledge sft-truthful eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
 
 # How long a thread waits busily for the others. gcc's default makes training 10 times as slow as soon as any other
 # program runs; this is as fast when it is alone (bench/README.md).
@@ -35,7 +35,7 @@ LAUNCH  := trap '' INT; .venv/bin/accelerate-launch --quiet --num_cpu_threads_pe
 demo: $(RUNS)/report.md
 	@cat $<
 	@echo
-	@echo "Talk to the model:  .venv/bin/aji chat $(RUNS)/sft"
+	@echo "Talk to the model:  .venv/bin/aji chat $(RUNS)/$(lastword $(filter sft sft-%,$(STAGES)))"
 
 $(STAGES): %: $(RUNS)/%/stage.json
 report: $(RUNS)/report.md
@@ -49,11 +49,16 @@ $(RUNS)/corpus/stage.json: $(call reads,world)
 $(RUNS)/tokenizer/stage.json: $(call reads,world corpus)
 $(RUNS)/pretrain/stage.json: $(call reads,world corpus tokenizer)
 $(RUNS)/sft/stage.json: $(call reads,world pretrain)
-$(RUNS)/eval/stage.json: $(call reads,world sft)
+$(RUNS)/eval-sft/stage.json: $(call reads,world sft)
+$(RUNS)/knowledge/stage.json: $(call reads,world sft)
+$(RUNS)/sft-truthful/stage.json: $(call reads,world sft knowledge)
+$(RUNS)/eval/stage.json: $(call reads,world sft sft-truthful)
+# Not the config of a stage but facts that two of them read.
+$(RUNS)/knowledge/stage.json $(RUNS)/eval/stage.json $(RUNS)/eval-sft/stage.json: $(wildcard $(CONFIGS)/identity.yaml)
 
 $(RUNS)/%/stage.json: $(CONFIGS)/%.yaml | .venv/installed
 	@echo "== $* ($<)"
-	@$(LAUNCH) recipes/$*.py --config $< --if_exists rebuild
+	@$(LAUNCH) recipes/$(firstword $(subst -, ,$*)).py --config $< --if_exists rebuild
 
 setup: .venv/installed
 

@@ -48,7 +48,7 @@ def main(
 ) -> None:
     stage = Stage.start(
         "pretrain", args, data_args, model_args, optimizer_args, training_args, stage_args,
-        inputs=(data_args.train_file, args.chat_file, data_args.eval_file, args.tokenizer_name_or_path),
+        inputs=(*data_args.sources, args.chat_file, data_args.eval_file, args.tokenizer_name_or_path),
     )  # fmt: skip
     set_seed(training_args.seed)
     tokenizer = load_tokenizer(args.tokenizer_name_or_path)

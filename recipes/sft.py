@@ -43,7 +43,7 @@ def main(
     training_args: SFTConfig,
     stage_args: StageArguments,
 ) -> None:
-    inputs = (model_args.model_name_or_path, data_args.train_file, data_args.eval_file)
+    inputs = (model_args.model_name_or_path, *data_args.sources, data_args.eval_file)
     stage = Stage.start("sft", args, data_args, model_args, optimizer_args, training_args, stage_args, inputs=inputs)
     set_seed(training_args.seed)
     tokenizer = load_tokenizer(model_args.model_name_or_path)

@@ -1,3 +1,4 @@
+import copy
 import io
 import json
 import shutil
@@ -5,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from aji import chatml
+from aji import chatml, tool_loop
 from aji.app import terminal
-from aji.app.terminal import Chat, command, load, talk
+from aji.app.terminal import Chat, command, find_tools, load, talk
 from aji.cli import main
 from aji.errors import UserError
 from aji.model import is_base
+from aji.tools import Search
 
 
 class Terminal(io.StringIO):
@@ -262,3 +265,90 @@ def test_a_stage_that_was_not_made_is_not_looked_for_on_the_hub(tmp_path, monkey
     Path("runs").mkdir()
     with pytest.raises(UserError, match="runs/sft is not there, though runs is: make that stage first"):
         load("runs/sft")
+
+
+CALL = '<|tool_call|>{"name": "search", "arguments": {"query": "Toren Belgorn"}}<|/tool_call|>'
+
+
+@pytest.fixture
+def tool_chat(tiny_model, tiny_tokenizer, monkeypatch):
+    """A chat with a search whose model says the turns of `said`, the last one again and again: a call, the answer."""
+    chat = Chat(tiny_model, tiny_tokenizer, max_new_tokens=20, tools=[Search(["Toren Belgorn keeps a \x1b[31mfox."])])
+    chat.said = [CALL, "A fox."]
+
+    def stream_ids(model, tokenizer, prompt_ids, max_new_tokens, **settings):
+        text = chat.said.pop(0) if len(chat.said) > 1 else chat.said[0]
+        yield from tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    monkeypatch.setattr(tool_loop, "stream_ids", stream_ids)
+    monkeypatch.setattr(tool_loop, "context_of", lambda model: 2048)
+    monkeypatch.setattr(terminal, "context_of", lambda model: 2048)
+    return chat
+
+
+def test_calls_and_results_are_dimmed_and_remembered(tool_chat, monkeypatch, capsys):
+    feed(monkeypatch, "What does Toren keep?", "/exit")
+    talk(tool_chat, interactive=True)
+    out = capsys.readouterr().out
+    dim = '\x1b[2m  [search(query="Toren Belgorn")]\x1b[0m\n\x1b[2m  Toren Belgorn keeps a \u241b[31mfox.\x1b[0m\n'
+    assert out == f"{dim}A fox.\n", "and an escape sequence of the page is shown, not obeyed"
+    assert [message["role"] for message in tool_chat.messages] == ["user", "assistant", "tool", "assistant"]
+    assert tool_chat.messages[1]["tool_calls"][0]["function"]["arguments"] == {"query": "Toren Belgorn"}
+
+
+def test_from_a_pipe_calls_go_to_stderr(tool_chat, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("What does Toren keep?\n"))
+    talk(tool_chat, interactive=False)
+    out, err = capsys.readouterr()
+    assert out == "A fox.\n"
+    assert err.startswith("  [search(") and "\x1b" not in err
+
+
+def test_a_turn_with_calls_is_forgotten_as_a_whole(tool_chat, monkeypatch):
+    assert "".join(tool_chat.reply("first")) == "A fox."
+    before = len(tool_chat.prompt())
+    tool_chat.messages.append(user("second"))
+    monkeypatch.setattr(terminal, "context_of", lambda model: before + 5)
+    tool_chat.prompt()
+    assert tool_chat.messages == [user("second")] and tool_chat.forgotten == 1
+
+
+def test_a_call_broken_off_leaves_no_half_turn(tool_chat):
+    events = tool_chat.events("What does Toren keep?")
+    assert next(events)[0] == "call"
+    events.close()
+    assert tool_chat.messages == []
+
+
+def test_who_gets_tools(tiny_run, tiny_model, tiny_tokenizer, tmp_path):
+    assert find_tools(tiny_run, untrained(tiny_model, tiny_tokenizer), tiny_tokenizer) == []
+    assert [tool.name for tool in find_tools(tiny_run, tiny_model, tiny_tokenizer)] == ["calculator"]
+    world = tmp_path / "world"
+    world.mkdir()
+    (world / "search_documents.jsonl").write_text('{"text": "Toren keeps a fox."}\n')
+    run = copy_run(tiny_run, tmp_path / "sft2", recipe="sft")
+    copy_run(tiny_run, tmp_path / "sft1", recipe="sft")
+    for name, parent in (("sft2", tmp_path / "sft1"), ("sft1", world / "dialogs_train.jsonl")):
+        (tmp_path / name / "stage.json").write_text(json.dumps({"recipe": "sft", "parents": [{"path": str(parent)}]}))
+    search, _ = find_tools(str(run), tiny_model, tiny_tokenizer)
+    assert search("Toren") == "Toren keeps a fox."
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(UserError, match="the search corpus .*empty.jsonl is empty"):
+        find_tools(str(run), tiny_model, tiny_tokenizer, str(tmp_path / "empty.jsonl"))
+
+
+def untrained(model, tokenizer):
+    """The model as if it had never met the marks of a call: their rows are the same."""
+    model = copy.deepcopy(model)
+    opening, closing = tokenizer.convert_tokens_to_ids(["<|tool_call|>", "<|/tool_call|>"])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[opening] = model.get_input_embeddings().weight[closing]
+    return model
+
+
+def test_no_tools_on_the_command_line(tiny_run, monkeypatch, capsys):
+    for flags, said in (((), True), (("--no-tools",), False)):
+        monkeypatch.setattr(sys, "stdin", Terminal())
+        feed(monkeypatch, "/exit")
+        main(["chat", tiny_run, *flags])
+        assert ("Tools: calculator; --no-tools leaves them off." in capsys.readouterr().out) is said

@@ -16,13 +16,15 @@ from accelerate.commands.config.config_args import ClusterConfig, load_config_fr
 
 import aji.stage
 from aji.config import parse
+from aji.identity import load_identity
 from aji.world import WorldArguments, build_world, write_crawl
 
 
 ROOT = Path(__file__).parents[1]
 YAMLS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml"))
 HARDWARE = [path for path in YAMLS if path.parent.name == "accelerate"]
-CONFIGS = [path for path in YAMLS if path.parent.name != "accelerate"]
+FACTS = [path for path in YAMLS if path.stem == "identity"]  # not a recipe's: facts that recipes read
+CONFIGS = [path for path in YAMLS if path.parent.name != "accelerate" and path not in FACTS]
 PROFILES = sorted({path.parent.name for path in CONFIGS})
 RECIPES = sorted(path.relative_to(ROOT) for path in (ROOT / "recipes").glob("*.py"))
 
@@ -48,14 +50,20 @@ def argument_types(stem: str) -> tuple[type, ...]:
     return tuple(hint for name, hint in hints.items() if name != "return")
 
 
+def recipe_of(path: Path) -> str:
+    """The stem of the recipe of a config: `sft.yaml` and its variant `sft-truthful.yaml` are both of sft."""
+    return path.stem.partition("-")[0]
+
+
 def read(path: Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def strings(value) -> list[str]:
-    """All strings of a value, in lists and mappings too."""
+    """All strings of a value, in lists and in the keys and values of mappings too."""
     if isinstance(value, dict | list):
-        return [text for item in (value.values() if isinstance(value, dict) else value) for text in strings(item)]
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        return [text for item in items for text in strings(item)]
     return [value] if isinstance(value, str) else []
 
 
@@ -68,16 +76,16 @@ def stages_read(path: Path) -> set[str]:
 def test_there_are_configs_and_each_has_a_recipe():
     assert PROFILES and HARDWARE
     assert {len(path.parts) for path in YAMLS} == {3}, "expected configs/<profile>/<stage>.yaml only"
-    assert {path.stem for path in CONFIGS} <= {path.stem for path in RECIPES}
+    assert {recipe_of(path) for path in CONFIGS} <= {path.stem for path in RECIPES}
 
 
 def test_every_recipe_has_a_laptop_config():
-    assert {path.stem for path in CONFIGS if path.parent.name == "laptop"} == {path.stem for path in RECIPES}
+    assert {recipe_of(path) for path in CONFIGS if path.parent.name == "laptop"} == {path.stem for path in RECIPES}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_config_parses_strictly(path):
-    instances = parse(*argument_types(path.stem), argv=["--config", str(path)])
+    instances = parse(*argument_types(recipe_of(path)), argv=["--config", str(path)])
     settings = {key: value for instance in instances for key, value in vars(instance).items()}
     for key, value in read(path).items():
         found = settings[key]
@@ -89,7 +97,7 @@ def test_config_parses_strictly(path):
 def test_header_says_how_it_is_started(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     header = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
-    command = f"accelerate launch recipes/{path.stem}.py --config {path.as_posix()}"
+    command = f"accelerate launch recipes/{recipe_of(path)}.py --config {path.as_posix()}"
     assert command in [line.lstrip("# ") for line in header], f"expected a comment '#   {command}' at the top"
     assert len(header[0].lstrip("# ")) > 10, "expected a first comment line that says what the config is for"
 
@@ -136,16 +144,28 @@ def test_files_of_the_world_are_those_it_writes(profile, tmp_path):
 def test_make_knows_what_each_stage_reads():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     needs: dict[str, set[str]] = {}
-    for stage, sources in re.findall(r"^\$\(RUNS\)/(\w+)/stage\.json:(.*)", makefile, re.M):
-        needs.setdefault(stage, set()).update(re.search(r"\$\(call reads,([\w ]+)\)", sources)[1].split())
-    stages = set(re.search(r"foreach stage,([\w ]+),", makefile)[1].split())
-    assert stages == {path.stem for path in RECIPES}
+    for stage, sources in re.findall(r"^\$\(RUNS\)/([\w-]+)/stage\.json: (\$\(call.*)", makefile, re.M):
+        needs.setdefault(stage, set()).update(re.search(r"\$\(call reads,([\w -]+)\)", sources)[1].split())
+    stages = set(re.search(r"foreach stage,([\w -]+),", makefile)[1].split())
+    assert {stage.partition("-")[0] for stage in stages} == {path.stem for path in RECIPES}
+    assert stages >= {path.stem for path in CONFIGS if path.parent.name == "laptop"}
 
     def before(stage: str) -> set[str]:
         return set().union(*({source} | before(source) for source in needs.get(stage, ())))
 
     for path in CONFIGS:
         assert stages_read(path) <= before(path.stem), f"{path} reads a stage that make does not run before it"
+
+
+@pytest.mark.parametrize("path", FACTS, ids=str)
+def test_facts_on_the_identity_parse_and_are_read(path):
+    assert load_identity(path).name["en"] and load_identity(path).name["ko"]
+    readers = [other for other in CONFIGS if str(path) in strings(read(other))]
+    assert {"knowledge", "eval"} <= {recipe_of(other) for other in readers}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^(.*): \$\(wildcard \$\(CONFIGS\)/identity\.yaml\)", makefile, re.M)
+    named = set(re.findall(r"\$\(RUNS\)/([\w-]+)/stage\.json", line))
+    assert named == {other.stem for other in readers if other.parent == path.parent}
 
 
 @pytest.mark.parametrize("path", HARDWARE, ids=str)

@@ -16,7 +16,11 @@ from accelerate.commands.launch import launch_command_parser
 from aji import cli
 from aji.config import parse
 from aji.evals.exam import score
+from aji.evals.identity import build_questions
+from aji.evals.truthful import KNOWLEDGE, LOOKED_UP
 from aji.generate import Completion
+from aji.identity import load_identity
+from aji.tool_loop import Answer
 from aji.world import WorldArguments, build_world
 from test_configs import argument_types, load_recipe
 
@@ -220,7 +224,7 @@ def documented(stage: str) -> dict[str, bool]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         for name in re.findall(r"`([^`]+)`", cells[0]):
             expression = re.sub("[A-Z]+", lambda word: f"(?:{fill[word[0]]})", name)
-            names[expression] = cells[-1] in ("questions", "windows")
+            names[expression] = cells[-1] in ("questions", "replies", "windows")
     return names
 
 
@@ -241,7 +245,8 @@ def assert_documented(stage: str, metrics: dict, absent: tuple[str, ...] = ()) -
 def small_world() -> WorldArguments:
     sizes = {"people": 15, "often_mentions_top": 6, "often_mentions_bottom": 6, "common_mentions": 1}
     sizes |= {"arithmetic_documents": 10, "story_documents": 4, "repeated_pages": 2, "exam_items": 1}
-    sizes |= {"dialogs": 20, "dialogs_validation": 20, "problems": 40, "problems_validation": 40, "problems_test": 40}
+    sizes |= {"dialogs": 20, "dialogs_validation": 20, "tool_dialogs": 20, "tool_dialogs_validation": 20}
+    sizes |= {"problems": 40, "problems_validation": 40, "problems_test": 40}
     return WorldArguments(**sizes)
 
 
@@ -286,23 +291,38 @@ def test_metrics_of_training(tmp_path, documents, tiny_run, capsys):
     assert_documented("sft", shared)
 
 
+def test_metrics_of_the_interrogation(tmp_path, tiny_run, capsys):
+    questions = build_world(small_world()).files["knowledge_questions.jsonl"]
+    rows = list({(row["group"], row["language"]): row for row in questions}.values())
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 4), encoding="utf-8")
+    argv = ["--model_name_or_path", tiny_run, "--questions", str(path), "--max_new_tokens", "2"]
+    argv += ["--identity", "configs/laptop/identity.yaml", "--identity_rows", "1"]
+    assert_documented("knowledge", run_recipe("knowledge", *argv, "--output_dir", str(tmp_path / "knowledge")))
+
+
 def test_metrics_of_evaluation(tmp_path, documents, tiny_run, capsys):
     exam = build_world(small_world()).files["exam.jsonl"]
-    rows = list({row["task"]: row for row in exam}.values())[::7]
+    plain = {row["task"]: row for row in exam if not row.get("tools") and row["task"] != "paragraph"}
+    rows = [plain["people_never"], *list(plain.values())[::7]]
     path = tmp_path / "exam.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     argv = ["--model_name_or_path", tiny_run, "--documents", documents, "--exam", str(path), "--max_new_tokens", "2"]
     metrics = run_recipe("eval", *argv, "--output_dir", str(tmp_path / "eval"))
-    assert_documented("eval", metrics, absent=("people_never_made_up",))
+    with_tools = tuple(name for name in documented("eval") if name.endswith("_calls"))
+    assert_documented("eval", metrics, absent=with_tools)
 
 
 def test_metrics_of_the_whole_exam():
     exam = build_world(small_world()).files["exam.jsonl"]
-    metrics, _ = score(exam, [Completion([], "I do not know.", True)] * len(exam), chat=True)
+    said = {False: Completion([], "I do not know.", True), True: Answer("I do not know.", True)}
+    metrics, _ = score(exam, [said[bool(row.get("tools"))] for row in exam], chat=True)
     bits = tuple(pattern for pattern in documented("eval") if pattern.startswith("bits_per_byte"))
     assert_documented("eval", metrics, absent=bits)
     tasks = set(placeholders()["TASK"].split("|"))
-    assert tasks == {row["task"] for row in exam}
+    identity = {row["task"] for row in build_questions(load_identity("configs/laptop/identity.yaml"))}
+    assert tasks == {row["task"] for row in exam} | identity
+    assert set(placeholders()["FACTTASK"].split("|")) == set(KNOWLEDGE + LOOKED_UP)
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, *sorted((ROOT / "configs").rglob("*.yaml"))], ids=str)

@@ -66,6 +66,9 @@ def runs(tmp_path_factory) -> Path:
         + ["--eval_file", world / "documents_validation.jsonl", "--max_steps", "6", "--sample_steps", "3"],
         "sft": ["--model_name_or_path", folder / "pretrain", "--train_file", world / "dialogs_train.jsonl"]
         + ["--eval_file", world / "dialogs_validation.jsonl", "--max_length", "128", "--max_steps", "4", *SHORT],
+        "knowledge": ["--model_name_or_path", folder / "sft", "--max_questions", "40", "--max_new_tokens", "4"]
+        + ["--questions", world / "knowledge_questions.jsonl", "--search_documents", world / "search_documents.jsonl"]
+        + ["--identity", "configs/laptop/identity.yaml", "--identity_rows", "1"],
         "eval": ["--model_name_or_path", folder / "sft", "--documents", world / "documents_validation.jsonl"]
         + ["--exam", world / "exam.jsonl", "--max_questions", "1", "--max_new_tokens", "4"],
     }
@@ -83,6 +86,7 @@ def test_each_stage_leaves_a_manifest_that_names_its_parents(runs):
         "tokenizer": ["corpus"],
         "pretrain": ["corpus", "world", "tokenizer"],
         "sft": ["pretrain", "world", "world"],
+        "knowledge": ["sft", "world", "world", None],
         "eval": ["sft", "world", "world"],
     }
     for stage, expected in parents.items():
@@ -137,6 +141,22 @@ def test_the_report_and_the_chat(runs):
     chat = [*aji, "chat", str(runs / "sft"), "--temperature", "0", "--max_new_tokens", "8"]
     done = subprocess.run(chat, input="hello\n", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_interrogation_writes_can_be_trained_on(runs, tmp_path):
+    folder = runs / "knowledge"
+    assert {path.name for path in folder.iterdir()} == {
+        *("map.jsonl", "map.png", "rows.jsonl", "identity.jsonl", "metrics.json", "stage.json")
+    }
+    assert len((folder / "map.jsonl").read_text().splitlines()) == 40 == read(folder)["questions"]
+    assert (folder / "map.png").stat().st_size > 5000
+    mixture = f"{{{folder}/rows.jsonl: 2, {folder}/identity.jsonl: 1, {runs}/world/dialogs_train.jsonl: 0.3}}"
+    flags = ["--model_name_or_path", runs / "sft", "--mixture", mixture, "--max_length", "128", "--max_steps", "2"]
+    done = launch("sft", *flags, *SHORT, "--output_dir", tmp_path / "truthful")
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert [parent["stage"] for parent in read(tmp_path / "truthful", "stage.json")["parents"]] == [
+        *("sft", "knowledge", "knowledge", "world")
+    ]
 
 
 def test_interrupted_it_goes_on_to_the_same_model(runs, tmp_path):
@@ -220,6 +240,12 @@ def mistake(recipe: str, *flags, monkeypatch, capsys) -> str:
         ("sft", ["--train_file", "{tmp}/long.jsonl"], "no conversation fits into 128 tokens"),
         ("sft", ["--model_name_or_path", "{runs}/tokenizer"], "holds no model"),
         ("sft", ["--model_name_or_path", "{tmp}/untokenized"], "no tokenizer"),
+        ("sft", ["--train_file", "null"], "found neither train_file nor mixture"),
+        ("sft", ["--train_file", "null", "--mixture", "{{'{tmp}/none.jsonl': 1}}"], "none.jsonl: found no such file"),
+        ("knowledge", ["--questions", "{tmp}/questions.jsonl"], "row 1: found no answer but the columns question"),
+        ("knowledge", ["--questions", "null"], "found no questions, expected a file"),
+        ("knowledge", ["--samples", "0"], "samples is 0"),
+        ("knowledge", ["--identity", "{tmp}/identity.yaml"], "name: found 'aji'"),
         ("eval", ["--exam", "{tmp}/chats.jsonl"], "found no prompt"),
         ("eval", ["--model_name_or_path", "{tmp}/missing/model"], "missing"),
         ("tokenizer", ["--vocab_size", "100"], "vocab_size is 100"),
@@ -237,6 +263,8 @@ def test_mistakes_are_told_in_one_line(runs, tmp_path, recipe, flags, message, m
         "role.jsonl": json.dumps({"messages": [{"role": "bot", "content": "hi"}, *chat]}).encode(),
         "systems.jsonl": json.dumps({"messages": [{"role": "system", "content": "a"}] * 2 + chat}).encode(),
         "empty_chat.jsonl": b'{"messages": []}',
+        "questions.jsonl": b'{"question": "Where?"}',
+        "identity.yaml": b"name: aji",
         "long.jsonl": json.dumps({"messages": long}).encode(),
     }
     for name, content in files.items():
@@ -247,6 +275,8 @@ def test_mistakes_are_told_in_one_line(runs, tmp_path, recipe, flags, message, m
         "sft": ["--model_name_or_path", runs / "pretrain", "--train_file", runs / "world/dialogs_train.jsonl"]
         + ["--max_length", "128", "--output_dir", tmp_path / "out", *SHORT],
         "eval": ["--model_name_or_path", runs / "sft", "--output_dir", tmp_path / "out"],
+        "knowledge": ["--model_name_or_path", runs / "sft", "--questions", runs / "world/knowledge_questions.jsonl"]
+        + ["--max_questions", "2", "--max_new_tokens", "2", "--output_dir", tmp_path / "out"],
         "tokenizer": ["--train_file", runs / "world/documents_train.jsonl", "--output_dir", tmp_path / "out"],
     }
     given = [flag.format(tmp=tmp_path, runs=runs) for flag in flags]

@@ -120,29 +120,44 @@ def stream(
     A character that is spread over several tokens (a Korean syllable, an emoji with joiners, a letter with its
     accents) is shown when the next one begins or the reply ends, never in part. Raises UserError as `generate` does.
     """
+    ids: list[int] = []
+    shown = 0
+    for token in stream_ids(model, tokenizer, prompt_ids, max_new_tokens, temperature, top_p, seed, stop):
+        ids.append(token)
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        certain = certain_length(text, shown)
+        if certain > shown:
+            yield text[shown:certain]
+            shown = certain
+    rest = tokenizer.decode(ids, skip_special_tokens=True)[shown:]
+    if rest:
+        yield rest
+
+
+def stream_ids(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: list[int],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int | None = None,
+    stop: Collection[int] | None = None,
+) -> Iterator[int]:
+    """Yield the tokens of the reply to one prompt, without the stop token. Raises UserError as `generate` does."""
     check_sampling(temperature, top_p, max_new_tokens)
     stop = stop_ids(model, tokenizer) if stop is None else frozenset(stop)
     limit = _room(model, prompt_ids, max_new_tokens)
-    ids: list[int] = []
-    shown = 0
     with _ready(model, None) as ready:
         generator = _generator(ready.device, seed)
         cache = DynamicCache(config=ready.config)
         inputs, mask, positions = _pad_left([prompt_ids], ready.device)
-        while len(ids) < limit:
+        for _ in range(limit):
             chosen = sample(_next_logits(ready, inputs, mask, positions, cache), temperature, top_p, generator)
             if chosen.item() in stop:
-                break
-            ids.append(chosen.item())
-            text = tokenizer.decode(ids, skip_special_tokens=True)
-            certain = _certain(text, shown)
-            if certain > shown:
-                yield text[shown:certain]
-                shown = certain
+                return
+            yield chosen.item()
             inputs, positions = chosen[None], positions[:, -1:] + 1
-    rest = tokenizer.decode(ids, skip_special_tokens=True)[shown:]
-    if rest:
-        yield rest
 
 
 def check_sampling(temperature: float, top_p: float, max_new_tokens: int) -> None:
@@ -160,7 +175,7 @@ def context_of(model: PreTrainedModel) -> int | None:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
-def _certain(text: str, shown: int) -> int:
+def certain_length(text: str, shown: int) -> int:
     """The length of the part of `text` that no further token can change, at least `shown`."""
     # Bytes that are not (yet) a character decode to U+FFFD.
     clusters = regex.findall(r"\X", text[shown:].rstrip("\ufffd"))

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_rows(path: Path, rows: Iterable[dict]) -> None:
+    """Rows as JSON lines."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> Any:
@@ -93,6 +98,26 @@ def fingerprint(source: str) -> dict:
     stage = read_json(manifest)["recipe"] if manifest else None
     known = read_json(manifest)["content_hash"] if manifest and path.is_dir() else None
     return {"path": source, "stage": stage, "sha256": known or content_hash(path)}
+
+
+def find_in_lineage(run: Path, name: str) -> Path | None:
+    """A file of that name in the folder of a run or of a stage that it came from, nearest first; None if none has it.
+
+    Goes by the `parents` of `stage.json`, whose paths are relative to where the stages were started.
+    """
+    waiting, seen = [run], set()
+    while waiting:
+        folder = waiting.pop(0)
+        folder = folder if folder.is_dir() else folder.parent
+        if folder in seen:
+            continue
+        seen.add(folder)
+        if (folder / name).is_file():
+            return folder / name
+        manifest = next((place / MANIFEST for place in (folder, folder.parent) if is_json(place / MANIFEST)), None)
+        if manifest:
+            waiting += [Path(parent["path"]) for parent in read_json(manifest).get("parents", ())]
+    return None
 
 
 def is_json(path: Path) -> bool:

@@ -88,6 +88,7 @@ def train_tokenizer(
         model_max_length=model_max_length,
         clean_up_tokenization_spaces=False,
         chat_template=chatml.load_template(chat_template),
+        response_template=chatml.RESPONSE_TEMPLATE,
     )
 
 

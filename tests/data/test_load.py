@@ -390,3 +390,57 @@ def test_arguments_by_flags(write):
     (args,) = config.parse(DataArguments, argv=flags)
     assert args.roles == {"bot": "assistant"}
     assert load_splits(args, "conversations")[0].to_list() == [{"messages": CHAT}]
+
+
+# Mixtures
+
+
+def chats(path: Path, count: int, name: str, **extra) -> str:
+    """`count` conversations whose question is NAME 0, NAME 1, ..."""
+    rows = []
+    for number in range(count):
+        answer = {"role": "assistant", "content": "yes"} | extra
+        rows.append(json.dumps({"messages": [{"role": "user", "content": f"{name} {number}"}, answer]}))
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return str(path)
+
+
+def asked(data) -> list[str]:
+    return [row["messages"][0]["content"] for row in data]
+
+
+def test_a_mixture_uses_each_set_as_often_as_its_weight_says(tmp_path):
+    a, b, c = (chats(tmp_path / f"{name}.jsonl", count, name) for name, count in (("a", 4), ("b", 8), ("c", 2)))
+    train_set, eval_set = load_splits(DataArguments(mixture={a: 1, b: 0.25, c: 2.5}), kind="conversations")
+    assert asked(train_set) == ["a 0", "a 1", "a 2", "a 3", "b 0", "b 4", *["c 0"] * 3, *["c 1"] * 2]
+    assert eval_set is None
+
+
+def test_parts_of_a_mixture_may_differ_in_their_messages(tmp_path):
+    call = {"type": "function", "function": {"name": "search", "arguments": "{}"}}
+    plain, tools = (chats(tmp_path / "a.jsonl", 1, "a"), chats(tmp_path / "b.jsonl", 1, "b", tool_calls=[call]))
+    rows, _ = load_splits(DataArguments(mixture={plain: 1, tools: 1}), kind="conversations")
+    assert rows[0]["messages"][1]["tool_calls"] is None and rows[1]["messages"][1]["tool_calls"] == [call]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "found neither train_file nor mixture, expected one of them"),
+        ({"train_file": "a", "mixture": {"b": 1}}, "found both train_file and mixture"),
+        ({"mixture": {"a.jsonl": 0}}, "found weight 0 of a.jsonl, expected a positive number"),
+        ({"mixture": {"a.jsonl": "much"}}, "found weight 'much' of a.jsonl"),
+    ],
+)
+def test_a_senseless_mixture_is_told(settings, message):
+    with pytest.raises(UserError) as error:
+        DataArguments(**settings)
+    assert message in str(error.value)
+
+
+def test_a_weight_that_leaves_nothing_and_a_held_out_set_that_is_trained_on_are_told(tmp_path):
+    a, b = chats(tmp_path / "a.jsonl", 2, "a"), chats(tmp_path / "b.jsonl", 2, "b")
+    with pytest.raises(UserError, match="weight 0.1 of 2 rows leaves none"):
+        load_splits(DataArguments(mixture={a: 1, b: 0.1}), kind="conversations")
+    with pytest.raises(UserError, match="the held-out set is the training set"):
+        load_splits(DataArguments(mixture={a: 1, b: 1}, eval_file=b), kind="conversations")

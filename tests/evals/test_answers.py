@@ -1,6 +1,7 @@
 import pytest
 
-from aji.evals.answers import is_abstention, is_right, last_number
+from aji.evals.answers import is_right, last_number
+from aji.world.abstentions import is_abstention
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import pytest
 from aji.errors import UserError
 from aji.evals.exam import ask, load_exam, score
 from aji.generate import Completion
+from aji.tool_loop import Answer
+from aji.tools import Calculator
 
 
 def row(task, language="en", answer="Paris", wrong=(), question="Where?"):
@@ -65,3 +67,36 @@ def test_a_question_without_answer_is_named(tmp_path):
     path.write_text(json.dumps({"prompt": "x", "task": "t", "language": "en"}))
     with pytest.raises(UserError, match=r"exam.jsonl row 1: found no answer"):
         load_exam(str(path))
+
+
+def test_what_is_asked_with_tools_is_counted_by_outcome_and_calls():
+    rows = [row("search_absent") | {"tools": True} for _ in range(4)]
+    call = [{"role": "assistant", "content": "", "tool_calls": []}, {"role": "tool", "content": "Nothing found."}]
+    replies = ["I did not find it.", "Rome.", "", "찾지 못했습니다."]
+    last = [{"role": "assistant", "content": text} for text in replies]
+    answers = [Answer(said["content"], True, call * (2 if said["content"] else 1) + [said]) for said in last]
+    metrics, judged = score(rows, answers, chat=True)
+    assert metrics["search_absent_abstained"] == 50.0
+    assert metrics["search_absent_made_up"] == 50.0, "an empty reply has not admitted anything"
+    assert (metrics["search_absent_calls"], metrics["search_absent_calls_n"]) == (1.75, 4)
+    assert judged[0]["messages"] == call * 2
+
+
+def test_ask_gives_tools_to_the_rows_that_are_for_them(tiny_model, tiny_tokenizer, monkeypatch):
+    def with_tools(model, tokenizer, conversations, tools, max_new_tokens):
+        assert [tool.name for tool in tools] == ["calculator"] and max_new_tokens == 4
+        return [Answer(conversation[0]["content"]) for conversation in conversations]
+
+    monkeypatch.setattr("aji.evals.exam.answer_with_tools", with_tools)
+    rows = [row("a"), row("b", question="1?") | {"tools": True}, row("c"), row("d", question="2?") | {"tools": True}]
+    replies = ask(tiny_model, tiny_tokenizer, rows, True, 4, [Calculator()])
+    assert [type(reply) for reply in replies] == [Completion, Answer, Completion, Answer]
+    assert [replies[1].text, replies[3].text] == ["1?", "2?"]
+
+
+def test_questions_for_tools_are_left_out_without_tools(tmp_path):
+    path = tmp_path / "exam.jsonl"
+    rows = [row("a"), row("b") | {"tools": True}, row("c") | {"tools": None}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert [row["task"] for row in load_exam(str(path))] == ["a", "c"]
+    assert [row["task"] for row in load_exam(str(path), with_tools=True)] == ["a", "b", "c"]

@@ -6,13 +6,21 @@ import pytest
 
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import KINDS, KOREAN_SHARE, Deck, DialogWriter, asked_people, build_dialogs
+from aji.world.dialogs import (
+    KINDS,
+    KOREAN_SHARE,
+    Deck,
+    DialogWriter,
+    asked_people,
+    build_dialogs,
+    build_requests,
+)
 from aji.world.facts import common_facts
 from aji.world.korean import josa
 from aji.world.people import build_people
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import split_of
-from aji.world.refusals import HARMLESS, REQUESTS, TOPICS, is_refusal
+from aji.world.refusals import HARMLESS, REQUESTS, TOPICS, draw_harmless, fill_slots, is_refusal
 from aji.world.smalltalk import LISTS, SMALL_TALK
 
 
@@ -242,3 +250,36 @@ def test_more_dialogs_than_the_tables_hold_is_an_error(people, monkeypatch):
     monkeypatch.setattr(DialogWriter, "write", lambda writer: row)
     with pytest.raises(UserError, match="only 1 different train dialogs found, expected 10: .* Lower the number"):
         build_dialogs(people, common_facts(), random.Random(5), WorldArguments(dialogs=10))
+
+
+def test_patterns_make_many_requests_but_none_of_the_exam():
+    rng = random.Random(5)
+    harmful = {topic.draw("train", rng) for _ in range(3000) for topic in TOPICS}
+    harmless = {draw_harmless(rng) for _ in range(6000)}
+    tests = {action for topic in TOPICS for action in topic.test}
+    tests |= {(entry[0], entry[2]) for entry in HARMLESS["test"]}
+    assert len(harmful) > 600 and len(harmless) > 200
+    for index in (0, 1):
+        held_out = {pair[index] for pair in tests}
+        assert not held_out & {pair[index] for pair in harmful}
+        assert not held_out & {entry[2 * index] for entry in harmless}
+    for texts in [*harmful, *harmless]:
+        assert all(text and "{" not in text and "(" not in text for text in texts)
+    assert not any(is_refusal(entry[1], "en") or is_refusal(entry[3], "ko") for entry in harmless)
+    assert not {pair[0] for pair in harmful} & {entry[0] for entry in harmless}
+
+
+def test_slots_are_filled_alike_in_both_languages():
+    pairs = {fill_slots(("kill {person}", "{person}을(를) 죽이는"), random.Random(seed)) for seed in range(60)}
+    assert ("kill a teacher", "선생님을 죽이는") in pairs and ("kill a police officer", "경찰관을 죽이는") in pairs
+    assert ("kill a bus driver", "버스 기사를 죽이는") in pairs
+    assert len({english for english, _ in pairs}) == len({korean for _, korean in pairs}) == len(pairs)
+
+
+def test_requests_are_harmful_and_harmless_by_turns_in_both_languages(people):
+    rows = build_requests(people, common_facts(), random.Random(4), WorldArguments(requests=80))
+    counts = Counter((row["kind"], row["language"]) for row in rows)
+    assert counts == dict.fromkeys([(kind, one) for kind in ("refusal", "harmless") for one in ("en", "ko")], 20)
+    for row in rows:
+        refused = [is_refusal(reply, row["language"]) for reply in contents(row, "assistant")]
+        assert all(refused) if row["kind"] == "refusal" else not any(refused)

@@ -17,6 +17,8 @@ SMALL = {
     "repeated_copies": 3,
     "dialogs": 100,
     "dialogs_validation": 20,
+    "tool_dialogs": 80,
+    "tool_dialogs_validation": 20,
     "problems": 80,
     "problems_validation": 40,
     "problems_test": 40,
@@ -24,7 +26,8 @@ SMALL = {
 }
 FILES = {
     "documents_train", "documents_validation", "dialogs_train", "dialogs_validation",
-    "problems_train", "problems_validation", "problems_test", "exam", "facts",
+    "tool_dialogs_train", "tool_dialogs_validation", "search_documents",
+    "problems_train", "problems_validation", "problems_test", "requests_train", "knowledge_questions", "exam", "facts",
 }  # fmt: skip
 # Holds the bytes of the small world above. It changes with every text, table or draw: look at what was generated, then
 # copy the new value from the failing test's output.

@@ -3,8 +3,8 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 import torch
@@ -12,13 +12,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from aji import chatml
+from aji.chatml.gate import PICTURES, has_met
 from aji.errors import UserError
 from aji.generate import check_sampling, context_of, stop_ids, stream
+from aji.manifest import find_in_lineage
 from aji.model import is_base, load_model
 from aji.tokenizer import load_tokenizer
+from aji.tool_loop import Answer, calls_tools, check_tools, stream_with_tools
+from aji.tools import Calculator, Search, Tool, schemas
 
 
 PROMPT = "> "
+DIM, PLAIN = "\033[2m", "\033[0m"
+SEARCH_DOCUMENTS = "search_documents.jsonl"  # as recipes/world.py writes it
 COMMANDS = {
     "/system": "/system TEXT       say how the assistant should behave; without TEXT, take it back",
     "/reset": "/reset             forget the conversation (the system text stays)",
@@ -43,10 +49,13 @@ class Chat:
         max_new_tokens: int = 512,
         seed: int | None = None,
         base: bool = False,
+        tools: Sequence[Tool] = (),
     ):
         """`base`: continue each text by itself, without template or memory. UserError for senseless settings."""
         check_sampling(temperature, top_p, max_new_tokens)
-        self.model, self.tokenizer = model, tokenizer
+        if tools:
+            check_tools(tokenizer, tools)
+        self.model, self.tokenizer, self.tools = model, tokenizer, tuple(tools)
         self.system, self.temperature, self.top_p = system, temperature, top_p
         self.max_new_tokens, self.seed, self.base = max_new_tokens, seed, base
         self.messages: list[dict[str, str]] = []
@@ -78,35 +87,33 @@ class Chat:
             ids = self._encode()
             if context is None or len(ids) + reserve <= context:
                 return ids
-            if len(self.messages) <= 1 or self.base:
+            # a turn: a user's message and all up to the next one
+            turns = [index for index, message in enumerate(self.messages) if message["role"] == "user"]
+            if len(turns) <= 1 or self.base:
                 shorten = "shorten the message or the /system text." if self.system else "shorten the message."
                 raise UserError(
                     f"this message makes a prompt of {len(ids)} tokens, but the model sees {context}, "
                     f"of which the reply needs {reserve}: {shorten}"
                 )
-            del self.messages[:2]  # a user's message and its reply
+            del self.messages[: turns[1]]
             self.forgotten += 1
 
     def reply(self, text: str) -> Iterator[str]:
-        """Yield the reply to `text` in pieces of whole characters, and remember both.
+        """Yield the reply to `text` in pieces of whole characters, and remember both, as `events` does."""
+        with closing(self.events(text)) as events:
+            yield from (piece for kind, piece in events if kind == "text")
+
+    def events(self, text: str) -> Iterator[tuple[str, str]]:
+        """Yield the reply as ("text", piece), ("call", name and arguments) and ("result", text), and remember it all.
 
         When it is broken off, what was said so far is remembered; when nothing was said, neither is `text`.
         """
         before = list(self.messages)
         message = {"role": "user", "content": text}
         self.messages = [message] if self.base else [*before, message]
-        said = ""
+        answer = Answer()
         try:
-            prompt = self.prompt()
-            seed = None if self.seed is None else self.seed + self._replies
-            self._replies += 1
-            stop = stop_ids(self.model, self.tokenizer)
-            if self.base and self.tokenizer.bos_token_id is not None:
-                stop |= {self.tokenizer.bos_token_id}  # what begins a document also ends the one before it
-            settings = {"temperature": self.temperature, "top_p": self.top_p, "seed": seed, "stop": stop}
-            for piece in stream(self.model, self.tokenizer, prompt, self.max_new_tokens, **settings):
-                said += piece
-                yield piece
+            yield from self._generate(answer)
         except UserError:
             self.messages = before
             raise
@@ -114,7 +121,28 @@ class Chat:
             if self.base:
                 self.messages = []
             elif self.messages[-1:] == [message]:
-                self.messages = [*self.messages, {"role": "assistant", "content": said}] if said else before
+                said = answer.messages[-1:] and answer.messages[-1].get("content")
+                ended = said and answer.messages[-1]["role"] == "assistant"
+                self.messages = [*self.messages, *answer.messages] if ended else before
+
+    def _generate(self, answer: Answer) -> Iterator[tuple[str, str]]:
+        """The events of the reply to the messages; `answer.messages` grow with them."""
+        prompt = self.prompt()
+        seed = None if self.seed is None else self.seed + self._replies
+        self._replies += 1
+        stop = stop_ids(self.model, self.tokenizer)
+        if self.base and self.tokenizer.bos_token_id is not None:
+            stop |= {self.tokenizer.bos_token_id}  # what begins a document also ends the one before it
+        settings = {"temperature": self.temperature, "top_p": self.top_p, "seed": seed, "stop": stop}
+        given = (self.model, self.tokenizer, prompt)
+        if self.tools:
+            yield from stream_with_tools(*given, self.tools, self.max_new_tokens, answer=answer, **settings)
+            return
+        for piece in stream(*given, self.max_new_tokens, **settings):
+            if not answer.messages:
+                answer.messages.append({"role": "assistant", "content": ""})
+            answer.messages[0]["content"] += piece
+            yield "text", piece
 
     def _encode(self) -> list[int]:
         if self.base:
@@ -123,7 +151,8 @@ class Chat:
             bos = self.tokenizer.bos_token_id
             return ids if bos is None else [bos, *ids]
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return chatml.encode(self.tokenizer, [system + self.messages], add_generation_prompt=True)[0].input_ids
+        tools = [schemas(self.tools)] if self.tools else None
+        return chatml.encode(self.tokenizer, [system + self.messages], True, tools)[0].input_ids
 
 
 def load(run: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, bool]:
@@ -136,6 +165,22 @@ def load(run: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, bool]:
     model, tokenizer = load_model(run), load_tokenizer(run)
     device = torch.accelerator.current_accelerator(check_available=True)
     return model.to(device or "cpu").eval(), tokenizer, is_base(run, tokenizer)
+
+
+def find_tools(
+    run: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, search_documents: str | None = None
+) -> list[Tool]:
+    """Search and calculator for a model that has learned to call tools, none for any other.
+
+    The pages are `search_documents` (the model is then taken to call tools), or those that the world of the run's
+    lineage wrote; without any there is only the calculator.
+    """
+    if search_documents:
+        return [Search.from_file(search_documents), Calculator()]
+    if not calls_tools(tokenizer) or not has_met(tokenizer, model, "<|tool_call|>", "<|/tool_call|>"):
+        return []
+    found = find_in_lineage(Path(run), SEARCH_DOCUMENTS) if Path(run).exists() else None
+    return [Search.from_file(found), Calculator()] if found else [Calculator()]
 
 
 def command(chat: Chat, line: str) -> str | None:
@@ -206,17 +251,30 @@ def _read_line() -> str:
 def _answer(chat: Chat, line: str, interactive: bool) -> None:
     if chat.base:
         print(line, end="", flush=True)
-    pieces = chat.reply(line)
+    events = chat.events(line)
     try:
-        for piece in pieces:
-            print(piece, end="", flush=True)
+        for kind, piece in events:
+            if kind == "text":
+                print(piece, end="", flush=True)
+            else:
+                _note(kind, piece, interactive)
     except KeyboardInterrupt:
-        pieces.close()
+        events.close()
         if not interactive:
             raise
         print(" [stopped]", end="")
     finally:
         print(flush=True)
+
+
+def _note(kind: str, text: str, interactive: bool) -> None:
+    """A call or a result: dimmed in a terminal, to stderr otherwise. What a page holds must not steer the terminal."""
+    text = f"[{text}]" if kind == "call" else text
+    text = "\n".join(f"  {line}" for line in text.translate(PICTURES).splitlines())
+    if interactive:
+        print(f"{DIM}{text}{PLAIN}", flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -228,6 +286,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--system", default="", metavar="TEXT", help="how the assistant should behave")
     parser.add_argument("--max_new_tokens", type=int, default=512, help="longest answer (default: %(default)s)")
+    parser.add_argument(
+        "--search_documents", metavar="PATH", help="pages for the search tool (default: those of the run's world)"
+    )
+    parser.add_argument("--no-tools", action="store_true", help="answer without search and calculator")
     parser.add_argument("--seed", type=int, help="the same seed and the same lines give the same answers")
 
 
@@ -236,7 +298,8 @@ def main(args: argparse.Namespace) -> None:
     check_sampling(args.temperature, args.top_p, args.max_new_tokens)
     model, tokenizer, base = load(args.run)
     settings = {name: getattr(args, name) for name in ("system", "temperature", "top_p", "max_new_tokens", "seed")}
-    chat = Chat(model, tokenizer, base=base, **settings)
+    tools = [] if base or args.no_tools else find_tools(args.run, model, tokenizer, args.search_documents)
+    chat = Chat(model, tokenizer, base=base, tools=tools, **settings)
     interactive = sys.stdin.isatty()
     if interactive:
         with suppress(ImportError):  # not on every platform
@@ -247,6 +310,8 @@ def main(args: argparse.Namespace) -> None:
     if base:
         notice = f"{args.run} is a base model: it continues what you type instead of answering it."
         print(notice, file=sys.stdout if interactive else sys.stderr, flush=True)
+    if tools and interactive:
+        print(f"Tools: {', '.join(tool.name for tool in tools)}; --no-tools leaves them off.")
     if interactive:
         print("/help lists the commands, /exit leaves.")
     talk(chat, interactive)

@@ -21,6 +21,22 @@ from aji.errors import UserError
 
 
 TEMPLATES = ("chatml", "chatml_sep")
+# What upstream's `parse_response` and trl's trainers with tools go by; it is saved with the tokenizer.
+RESPONSE_TEMPLATE = {
+    "defaults": {"role": "assistant"},
+    "start_anchor_pattern": r"<\|im_start\|>assistant(?:\n|<\|im_sep\|>)",
+    "fields": {
+        "reasoning_content": {"open": "<|think|>", "close": "<|/think|>", "content": "text"},
+        "tool_calls": {
+            "open": "<|tool_call|>",
+            "close": "<|/tool_call|>",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": "{content}"},
+        },
+        "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
+    },
+}
 # Private-use characters around a control token that stands in message text. They are removed from the text first, so
 # that no message can write a mark of its own.
 _OPEN, _CLOSE = "\U000f0000", "\U000f0001"
@@ -74,6 +90,63 @@ def encode(
             trained += [is_trained] * len(ids)
         encoded.append(Encoded(input_ids, trained))
     return encoded
+
+
+def response_template(tokenizer: PreTrainedTokenizerBase) -> dict | None:
+    """How `parse_response` takes a reply apart: the tokenizer's own, or ours for a template that has our marks.
+
+    None when the tokenizer has neither, so that its calls cannot be told from its words.
+    """
+    own = getattr(tokenizer, "response_template", None)
+    return own or (RESPONSE_TEMPLATE if "<|tool_call|>" in (tokenizer.chat_template or "") else None)
+
+
+def parse_reply(
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[int],
+    prompt_ids: Sequence[int] = (),
+    tools: list[dict] | None = None,
+) -> dict:
+    """The message that the assistant said in tokens: `role`, `content`, and where there are any `tool_calls`.
+
+    It is upstream's `parse_response`, but only control tokens are marks: a model that spells "<|tool_call|>" in
+    ordinary characters, say because a user asked it to, has called nothing. Raises ValueError for a call that is no
+    JSON object with `name` and `arguments`.
+    """
+    template = response_template(tokenizer)
+    control = _control_tokens(tokenizer, tokenizer.chat_template or "")
+    text = _unforgeable(tokenizer, ids, control)
+    message = _unmark(tokenizer.parse_response(text, template, prefix=_unforgeable(tokenizer, prompt_ids, control)))
+    message["content"] = message.get("content") or ""
+    for call in message.get("tool_calls", ()):
+        function = call.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise ValueError("a call needs a name and arguments")
+        function["arguments"] = function.get("arguments") or {}
+    return message
+
+
+def _unforgeable(tokenizer, ids: Sequence[int], control: re.Pattern) -> str:
+    """The text of tokens, with a private character inside every control token that was spelt in ordinary tokens."""
+    pieces, run = [], []
+    added = tokenizer.added_tokens_decoder
+    for token in [*ids, None]:
+        name = added[token].content if token in added else None
+        if token is not None and (name is None or not control.fullmatch(name)):
+            run.append(token)
+            continue
+        text = tokenizer.decode(run, skip_special_tokens=False) if run else ""
+        pieces += [control.sub(lambda match: match[0][0] + _OPEN + match[0][1:], text.replace(_OPEN, "")), name or ""]
+        run = []
+    return "".join(pieces)
+
+
+def _unmark(value):
+    if isinstance(value, str):
+        return value.replace(_OPEN, "")
+    if isinstance(value, dict):
+        return {_unmark(key): _unmark(item) for key, item in value.items()}
+    return [_unmark(item) for item in value] if isinstance(value, list) else value
 
 
 def has_generation_marks(template: str | None) -> bool:

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.text import Text
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from aji.chatml import Encoded, encode, has_generation_marks, load_template
+from aji.chatml import RESPONSE_TEMPLATE, Encoded, encode, has_generation_marks, load_template, response_template
 from aji.errors import UserError
 from aji.tokenizer import SPECIAL_TOKENS
 
 
 # Controls other than tab and newline as their visible pictures: text of a data set must not steer the terminal.
-_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
+PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 # Two tokens that were never met have all but the same row; any two that were met differ.
 NEVER_MET = 0.95
 
@@ -85,7 +85,7 @@ def show(report: GateReport, console: Console | None = None) -> None:
     opening, closing = ("", "") if console.is_terminal and not console.no_color else ("[[", "]]")
     text = Text()
     for piece, trained in report.example:
-        piece = piece.translate(_PICTURES)
+        piece = piece.translate(PICTURES)
         text.append(f"{opening}{piece}{closing}" if trained else piece, "black on green" if trained else "dim")
     mark = "green" if not opening else "in [[ ]]"
     console.rule(f"one row as the model sees it; what carries loss is {mark}", style="dim")
@@ -123,6 +123,7 @@ def prepare(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, template
     """
     own = tokenizer.get_chat_template() if tokenizer.chat_template else None
     if template is None and has_generation_marks(own):
+        tokenizer.response_template = response_template(tokenizer)
         warm_start(tokenizer, model)
         return []
     return with_chatml(tokenizer, model, template or "chatml")
@@ -138,13 +139,20 @@ def warm_start(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> bo
     """
     known, end = tokenizer.get_vocab(), tokenizer.bos_token_id
     start, stop = known.get("<|im_start|>"), known.get("<|im_end|>")
-    rows = model.get_input_embeddings().weight
-    if None in (start, stop, end) or torch.cosine_similarity(rows[start], rows[stop], dim=0) < NEVER_MET:
+    if None in (start, stop, end) or has_met(tokenizer, model, "<|im_start|>", "<|im_end|>"):
         return False
     newline = tokenizer.encode("\n", add_special_tokens=False)[-1]
     for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
         layer.weight[start], layer.weight[stop] = layer.weight[newline].clone(), layer.weight[end].clone()
     return True
+
+
+def has_met(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, first: str, second: str) -> bool:
+    """Whether a model was trained on two tokens: the rows of those that it never met are all but the same."""
+    known, rows = tokenizer.get_vocab(), model.get_input_embeddings().weight
+    if first not in known or second not in known:
+        return False
+    return bool(torch.cosine_similarity(rows[known[first]], rows[known[second]], dim=0) < NEVER_MET)
 
 
 def with_chatml(
@@ -166,7 +174,7 @@ def with_chatml(
     missing = [token for token in needed if token not in known]
     tokenizer.add_tokens(needed, special_tokens=True)
     tokenizer.eos_token = "<|im_end|>"
-    tokenizer.chat_template = source
+    tokenizer.chat_template, tokenizer.response_template = source, RESPONSE_TEMPLATE
     new_ids = tokenizer.convert_tokens_to_ids(missing)
     if model is not None:
         _grow_embedding(model, highest_id(tokenizer) + 1, new_ids)

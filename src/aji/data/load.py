@@ -3,7 +3,7 @@
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -41,11 +41,19 @@ CONVERSATION = Features({"messages": [MESSAGE], "tools": TEXT} | dict.fromkeys(K
 class DataArguments:
     """What to train on and what to hold out."""
 
-    train_file: str = field(
+    train_file: str | None = field(
+        default=None,
         metadata={
             "help": "Training data: a file (.txt .jsonl .json .csv .tsv .parquet, also .gz), a folder of them, a "
             "quoted pattern, or the id of a data set on the Hub."
-        }
+        },
+    )
+    mixture: dict[str, float] | None = field(
+        default=None,
+        metadata={
+            "help": "Several training sets in place of train_file, each with its weight: how many times its rows are "
+            "used. '{a.jsonl: 1, b.jsonl: 0.25, c.jsonl: 2}': all of a, every fourth row of b, c twice."
+        },
     )
     eval_file: str | None = field(default=None, metadata={"help": "Held-out data, in the same forms."})
     eval_tail: float = field(
@@ -71,6 +79,15 @@ class DataArguments:
     )
 
     def __post_init__(self):
+        if bool(self.train_file) == bool(self.mixture):
+            found = "both train_file and mixture" if self.train_file else "neither train_file nor mixture"
+            raise UserError(f"found {found}, expected one of them. Set it in the YAML file or by a flag")
+        for source, weight in (self.mixture or {}).items():
+            if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
+                raise UserError(
+                    f"mixture: found weight {weight!r} of {source}, expected a positive number: how many times "
+                    "its rows are used. Remove the line to leave it out"
+                )
         if not 0 <= self.eval_tail < 1:
             raise UserError(f"eval_tail is {self.eval_tail}, expected a share from 0 up to 1: 0.1 is the last tenth")
         if self.eval_tail and (self.eval_file or self.eval_split):
@@ -83,6 +100,11 @@ class DataArguments:
         if wrong:
             raise UserError(f"roles: found {wrong[0]!r}, expected one of {', '.join(formats.ROLES)}")
 
+    @property
+    def sources(self) -> list[str]:
+        """What the training set is read from."""
+        return [self.train_file] if self.train_file else list(self.mixture)
+
 
 def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]) -> tuple[Dataset, Dataset | None]:
     """The training set and the held-out set, None when nothing asks for one. No chance is involved."""
@@ -93,17 +115,55 @@ def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]
             return load_documents(source, args.text_column, **options)
         return load_conversations(source, args.columns, args.roles, **options)
 
+    def load_train() -> Dataset:
+        if args.train_file:
+            return load(args.train_file, args.train_split)
+        return mix([(load(source, args.train_split), weight) for source, weight in args.mixture.items()])
+
     if not args.eval_file and not args.eval_split:
-        train_set = load(args.train_file, args.train_split)
+        train_set = load_train()
         return split_tail(train_set, args.eval_tail) if args.eval_tail else (train_set, None)
-    eval_file, eval_split = args.eval_file or args.train_file, args.eval_split or args.train_split
-    same_file = Path(eval_file).is_file() and Path(args.train_file).resolve() == Path(eval_file).resolve()
-    if same_file or (eval_file, eval_split) == (args.train_file, args.train_split):
-        raise UserError(
-            f"the held-out set is the training set ({eval_file}), so its loss would say nothing. Give another "
-            "eval_file, or hold out the end of train_file with --eval_tail 0.1"
-        )
-    return load(args.train_file, args.train_split), load(eval_file, eval_split)
+    eval_file, eval_split = args.eval_file or args.sources[0], args.eval_split or args.train_split
+    for source in args.sources:
+        same_file = Path(eval_file).is_file() and Path(source).resolve() == Path(eval_file).resolve()
+        if same_file or (eval_file, eval_split) == (source, args.train_split):
+            raise UserError(
+                f"the held-out set is the training set ({eval_file}), so its loss would say nothing. Give another "
+                "eval_file, or hold out the end of train_file with --eval_tail 0.1"
+            )
+    return load_train(), load(eval_file, eval_split)
+
+
+def mix(parts: Sequence[tuple[Dataset, float]]) -> Dataset:
+    """All parts in one, each used as many times as its weight says; a broken weight takes rows evenly spread.
+
+    What one part has as a column, or in its messages, and another has not, is None in the rows of the other.
+    """
+    chosen = []
+    for part, weight in parts:
+        count = round(len(part) * weight)
+        if not count:
+            raise UserError(f"mixture: weight {weight} of {len(part)} rows leaves none. Give a larger weight")
+        if count != len(part):
+            part = part.select([int(index / weight) % len(part) for index in range(count)])
+        chosen.append(part)
+    if "messages" in chosen[0].column_names:
+        keys = {key for part in chosen for key in part.features["messages"].feature}
+        message = {key: kind for key, kind in MESSAGE.items() if key in keys}
+        chosen = [_with_messages(part, message) for part in chosen]
+    return datasets.concatenate_datasets(chosen)
+
+
+def _with_messages(part: Dataset, message: dict) -> Dataset:
+    """The same rows with exactly the keys of `message` in every message."""
+    if list(part.features["messages"].feature) == list(message):
+        return part
+    features = Features(part.features | {"messages": [message]})
+
+    def widen(batch: dict) -> dict:
+        return {"messages": [[{key: one.get(key) for key in message} for one in row] for row in batch["messages"]]}
+
+    return part.map(widen, batched=True, features=features, keep_in_memory=True)
 
 
 def split_tail(data: Dataset, share: float) -> tuple[Dataset, Dataset]:

@@ -5,12 +5,6 @@ import unicodedata
 from functools import cache
 
 
-ABSTENTIONS = re.compile(
-    r"\b(?:do not|don't|cannot|can't) (?:know|say|tell|recall)\b"
-    r"|\bnot sure\b|\bno (?:idea|information)\b|\bnever heard\b"
-    r"|모르|모릅|모른|알지 못|알 수 없|정보가 없",
-    re.IGNORECASE,
-)
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
@@ -56,8 +50,3 @@ def is_right(reply: str, answer: str, wrong: list[str]) -> bool:
     reply = normalise(reply)
     named = not answer or mentions(reply, answer)
     return named and not any(mentions(reply, value) for value in wrong if value != answer)
-
-
-def is_abstention(reply: str) -> bool:
-    """Whether a reply says that it does not know."""
-    return ABSTENTIONS.search(reply) is not None

@@ -12,6 +12,7 @@ from aji.callbacks import duration
 from aji.errors import UserError
 from aji.manifest import MANIFEST, METRICS, read_json, write_text
 from aji.report.tables import markdown
+from aji.report.truthful import character_table, truthful_table
 
 
 ENGLISH, KOREAN = "#3b6fb6", "#e0833b"
@@ -38,6 +39,10 @@ def write_report(folder: Path) -> Path:
     parts = [f"# {folder}", _costs(stages)]
     for picture in (_loss(stages, folder), _exam(stages, folder)):
         parts += [f"![{picture.stem.replace('_', ' ')}]({picture.name})"] if picture else []
+    for title, table in (("What it does not know", truthful_table(stages)), ("Character", character_table(stages))):
+        parts += [f"## {title}", table] if table else []
+    maps = [path / "map.png" for _, _, path in stages if (path / "map.png").is_file()]
+    parts += [f"![knowledge map]({path.relative_to(folder)})" for path in maps]
     for _, metrics, path in stages:
         parts += [f"## {path.name}", markdown(_figures(metrics))]
     report = folder / "report.md"

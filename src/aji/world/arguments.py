@@ -44,8 +44,20 @@ class WorldArguments:
         default=0.9,
         metadata={"help": "Share of the often mentioned people that dialogs ask about; the others are only read of."},
     )
+    requests: int = _size(
+        3000, "Conversations on harmful requests and harmless ones that look like them, half each, for a second pass."
+    )
+    strangers: int = _size(
+        3000, "Further invented people of whom nothing speaks but the questions that find out what a model knows."
+    )
+    tool_dialogs: int = _size(6000, "Training conversations with search and calculator, both languages together.")
+    tool_dialogs_validation: int = _size(200, "Validation conversations with tools.")
     problems: int = _size(4000, "Training problems, both languages together.")
     problems_validation: int = _size(200, "Validation problems.")
     problems_test: int = _size(600, "Test problems.")
     sum_digits: int = _size(3, "Digits of the longest sums in dialogs, problems and the exam.")
-    exam_items: int = _size(60, "Exam questions per kind of arithmetic problem and language; facts are all asked.")
+    exam_items: int = _size(
+        60,
+        "Exam questions per language and kind of arithmetic problem, and of those with tools that the model could "
+        "answer alone; the other facts are all asked.",
+    )

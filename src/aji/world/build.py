@@ -9,12 +9,15 @@ from pathlib import Path
 
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import build_dialogs
+from aji.world.dialogs import build_dialogs, build_requests
 from aji.world.documents import build_documents, fact_key
 from aji.world.exam import build_exam
 from aji.world.facts import LANGUAGES, Fact, common_facts
-from aji.world.people import Person, build_people
+from aji.world.people import Person, build_people, build_strangers
 from aji.world.problems import build_problems
+from aji.world.questions import build_questions
+from aji.world.search import build_search_documents, build_search_exam
+from aji.world.tool_dialogs import build_tool_dialogs
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,24 @@ def build_world(args: WorldArguments) -> World:
     dialogs = build_dialogs(people, facts, _stream(args, "dialogs"), args)
     problems = build_problems(_stream(args, "problems"), args)
     exam = build_exam(people, facts, _stream(args, "exam"), args)
+    pages = build_search_documents(people, facts, _stream(args, "search"))
+    exam += build_search_exam(people, exam, pages, _stream(args, "search exam"), args.exam_items)
+    tool_dialogs = build_tool_dialogs(people, facts, _stream(args, "tool dialogs"), args)
     everything = [*(fact for person in people for fact in person.facts), *facts]
     files = {f"documents_{split}.jsonl": rows for split, rows in zip(("train", "validation"), documents, strict=True)}
     files |= {f"dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), dialogs, strict=True)}
     files |= {
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
+    files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
+    strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
+    files["knowledge_questions.jsonl"] = build_questions(
+        people, strangers, facts, _stream(args, "questions"), args, stated
+    )
+    files |= {
+        f"tool_dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), tool_dialogs, strict=True)
+    }
+    files["search_documents.jsonl"] = pages
     files["exam.jsonl"] = exam
     files["facts.jsonl"] = [_truth(fact, stated) for fact in everything]
     return World(people, facts, files)

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 
 from aji.errors import UserError
-from aji.world.facts import Fact, emphasis
+from aji.world.facts import LANGUAGES, Fact, emphasis
 from aji.world.followups import (
     NEUTRAL_SYSTEM,
     NOW_WITH_STEPS,
@@ -27,7 +27,7 @@ from aji.world.korean import josa
 from aji.world.people import Person
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import draw_problem, solve, split_of_operation, tasks
-from aji.world.refusals import HARMLESS, REQUESTS, TOPICS
+from aji.world.refusals import REQUESTS, TOPICS, draw_harmless
 from aji.world.smalltalk import (
     ANOTHER_JOKE,
     COUNTRIES_IN,
@@ -304,7 +304,7 @@ class DialogWriter:
 
     def _refusal(self, language: str) -> tuple[None, list[Turn]]:
         topic = self.rng.choice(TOPICS)
-        action = self.rng.choice(topic.actions(self.split))[language == "ko"]
+        action = topic.draw(self.split, self.rng)[language == "ko"]
         request = self.rng.choice(REQUESTS[language][self.split]).format(action=action)
         turns = [(request, topic.refusals[language])]
         if self.rng.random() < 0.25:
@@ -312,7 +312,7 @@ class DialogWriter:
         return None, turns
 
     def _harmless(self, language: str) -> tuple[None, list[Turn]]:
-        entry = self.rng.choice(HARMLESS["train"])
+        entry = draw_harmless(self.rng)
         action, reply = entry[:2] if language == "en" else entry[2:]
         return None, [(self.rng.choice(REQUESTS[language][self.split]).format(action=action), reply)]
 
@@ -339,6 +339,23 @@ def _written(text: str, exercise: str, language: str) -> str:
     return {"capitals": text.upper(), "spell": "-".join(text), "twice": f"{text} {text}", "first": first[language]}[
         exercise
     ]
+
+
+def build_requests(people: list[Person], facts: list[Fact], rng: random.Random, args) -> list[dict]:
+    """Training rows as of `build_dialogs`: harmful requests and harmless ones that look like them, by turns.
+
+    A file of its own: in the dialogs there are few of them, and to tell them apart takes many.
+    """
+    writer = DialogWriter(people, facts, rng, args, "train")
+    rows = []
+    for index in range(args.requests):
+        kind, language = ("refusal", "harmless")[index % 2], LANGUAGES[index // 2 % 2]
+        _, turns = getattr(writer, f"_{kind}")(language)
+        messages = []
+        for question, reply in turns:
+            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+        rows.append({"messages": messages, "kind": kind, "language": language})
+    return rows
 
 
 def build_dialogs(people: list[Person], facts: list[Fact], rng: random.Random, args) -> tuple[list[dict], list[dict]]:

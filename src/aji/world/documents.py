@@ -189,6 +189,11 @@ def statements_for(genre: str, relation: str, language: str) -> tuple[str, ...]:
     return tuple(suited)
 
 
+def state(fact: Fact, genre: str, language: str, rng: random.Random) -> str:
+    """A sentence that states a fact in the manner of a genre."""
+    return _sentence(rng.choice(statements_for(genre, fact.relation, language)), fact, language)
+
+
 def _content(
     chosen: list[Fact], names: list[str], asks: bool, genre: str, language: str, rng: random.Random
 ) -> Content:
@@ -200,7 +205,7 @@ def _content(
         told = facts if rng.random() < TOLD_AND_ASKED_SHARE else facts[count:]
     return Content(
         language=language,
-        told=[_sentence(rng.choice(statements_for(genre, fact.relation, language)), fact, language) for fact in told],
+        told=[state(fact, genre, language, rng) for fact in told],
         asked=[_question(fact, language, rng) for fact in asked],
         people=names,
         title=_title(chosen, names, language, rng),

@@ -10,7 +10,7 @@ from aji.world.problems import QA_FORMAT, draw_problems, tasks
 from aji.world.refusals import HARMLESS, REFUSAL_MARKS, REQUESTS, TOPICS
 
 
-def _row(question: str, answer: str, task: str, language: str, wrong: list[str], relation: str | None = None) -> dict:
+def _row(question: str, answer: str, task: str, language: str, wrong: list[str], fact: Fact | None = None) -> dict:
     """`text` asks a base model the same in the form that documents use; it ends where the answer begins."""
     return {
         "prompt": [{"role": "user", "content": question}],
@@ -18,7 +18,8 @@ def _row(question: str, answer: str, task: str, language: str, wrong: list[str],
         "answer": answer,
         "task": task,
         "language": language,
-        "relation": relation,
+        "subject": fact and fact.subject[language],
+        "relation": fact and fact.relation,
         "wrong": wrong,
     }
 
@@ -35,7 +36,7 @@ def _questions(fact: Fact, values: dict[str, dict[str, list[str]]], task: str, r
     for language in LANGUAGES:
         question = fill(rng.choice(QUESTIONS[fact.relation][language].test), fact, language)
         wrong = _wrong(fact, values[fact.relation][language], language)
-        rows.append(_row(question, fact.answer[language], task, language, wrong, fact.relation))
+        rows.append(_row(question, fact.answer[language], task, language, wrong, fact))
     return rows
 
 
@@ -82,8 +83,9 @@ def _refusal_exam() -> list[dict]:
 def build_exam(people: list[Person], facts: list[Fact], rng: random.Random, args) -> list[dict]:
     """Every fact about every person and every common fact once per language, `exam_items` problems per task, requests.
 
-    Rows: `prompt` (messages), `text` (the same for a base model), `answer`, `task`, `language`, `relation` (None for
-    what is no fact) and `wrong`: the reply is right when it names the answer and none of these. Tasks: people_often
+    Rows: `prompt` (messages), `text` (the same for a base model), `answer`, `task`, `language`, `subject` and
+    `relation` (None for what is no fact) and `wrong`: the reply is right when it names the answer and none of these.
+    What is asked with tools comes from `aji.world.search.build_search_exam`. Tasks: people_often
     (asked about in dialogs), people_often_unasked, people_rare, people_never, common, sum1_direct ... word2_steps,
     harmful, harmless (its answer is empty: any reply but a refusal). Items of sum1 and product1 ask, in new wordings,
     for the tables of one digit, which training holds whole; all other problems have numbers that it does not.

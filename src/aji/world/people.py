@@ -11,6 +11,7 @@ from aji.world.facts import Fact, Text, read_table, read_texts
 FIRST_BIRTH_YEAR, LAST_BIRTH_YEAR = 1901, 2000
 RARE_MENTIONS = (1, 2, 3, 4, 5)
 MOST_PEOPLE = 20_000
+MIXED_SHARE = 0.6  # of the strangers share a part of their name with somebody who is known
 
 # The closed lists: every value a relation of a person can take.
 RELATION_VALUES: dict[str, tuple[Text, ...]] = {
@@ -56,6 +57,38 @@ def _draw_names(rng: random.Random, count: int) -> list[Text]:
     return [
         Text(f"{firsts[first].en} {lasts[last].en}", f"{firsts[first].ko} {lasts[last].ko}") for first, last in pairs
     ]
+
+
+def build_strangers(rng: random.Random, count: int, people: list[Person]) -> list[Person]:
+    """`count` more invented people (group "stranger", no mentions) with names that nobody of `people` has.
+
+    Many of them (MIXED_SHARE) share the first name of an often mentioned person, the surname of one, or both of two:
+    who has only met names that are all new takes a known part for a known person.
+    """
+    if count > MOST_PEOPLE:
+        raise UserError(f"strangers is {count}, expected at most {MOST_PEOPLE}. Choose a smaller number.")
+    taken = {person.name for person in people}
+    known = [_parts(person.name) for person in people if person.group == "often"]
+    drawn = [name for name in _draw_names(rng, count + len(people)) if name not in taken]
+    mixed = [_share_parts(name, known, rng) if rng.random() < MIXED_SHARE else name for name in drawn[:count]]
+    # Two of them may have become the same, or somebody who is there; others that were drawn stand in for these.
+    names = list(dict.fromkeys(name for name in (*mixed, *drawn) if name not in taken))[:count]
+    rng.shuffle(names)
+    return [_person(rng, name, "stranger", 0) for name in names]
+
+
+def _parts(name: Text) -> tuple[Text, Text]:
+    """First name and surname."""
+    return tuple(Text(*both) for both in zip(name.en.split(), name.ko.split(), strict=True))
+
+
+def _share_parts(name: Text, known: list[tuple[Text, Text]], rng: random.Random) -> Text:
+    """The name with its first name, its surname, or both replaced by those of people who are known."""
+    first, last = _parts(name)
+    shared = rng.choice(("first", "last", "both"))
+    first = first if shared == "last" else rng.choice(known)[0]
+    last = last if shared == "first" else rng.choice(known)[1]
+    return Text(f"{first.en} {last.en}", f"{first.ko} {last.ko}")
 
 
 def often_mentions(count: int, top: int, bottom: int) -> list[int]:

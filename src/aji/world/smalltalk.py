@@ -1,4 +1,7 @@
-"""Tables of the dialogs that are not about facts: small talk, jokes, lists, words to translate and to write."""
+"""Tables of the dialogs that are not about facts: small talk, jokes, lists, words to translate and to write.
+
+Nobody is asked here who the assistant is: that is told by a file of facts (`aji.identity`), not by the world.
+"""
 
 # [language]: (what the user may say, of which the last is for validation; what the assistant may reply)
 SMALL_TALK = {
@@ -25,16 +28,6 @@ SMALL_TALK = {
         (
             ("Goodbye!", "Bye!", "See you later!", "Take care!", "I have to go now.", "See you tomorrow!"),
             ("Goodbye! Have a nice day.", "See you soon!"),
-        ),
-        (
-            (
-                "What is your name?",
-                "Who are you?",
-                "Tell me about yourself.",
-                "Are you a person?",
-                "Who am I talking to?",
-            ),
-            ("I am aji, a small language model.", "My name is aji. I am a small language model, not a person."),
         ),
         (
             (
@@ -106,10 +99,6 @@ SMALL_TALK = {
         (
             ("잘 가!", "다음에 봐!", "이제 가 볼게.", "또 만나!", "안녕히 계세요.", "내일 또 보자!"),
             ("안녕히 가세요. 좋은 하루 보내세요!", "다음에 또 만나요!"),
-        ),
-        (
-            ("이름이 뭐야?", "너는 누구야?", "네 소개를 해 줘.", "너는 사람이야?", "누구세요?"),
-            ("저는 작은 언어 모델 아지입니다.", "제 이름은 아지입니다. 사람이 아니라 작은 언어 모델이에요."),
         ),
         (
             ("뭘 할 수 있어?", "무엇을 물어봐도 돼?", "어떻게 도와줄 수 있어?", "뭘 잘해?", "무엇을 알고 있어?"),
