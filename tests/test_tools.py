@@ -104,12 +104,12 @@ def test_errors_inside_a_tool_are_text():
 
 @pytest.mark.parametrize("query", ["Toren Belgorn", "Where was Toren Belgorn born?", "toren belgorn's pet"])
 def test_search_finds_the_page_of_a_name(query):
-    assert Search(PAGES)(query).startswith("Toren Belgorn\n")
+    assert Search(PAGES, min_match=0.3)(query).startswith("Toren Belgorn\n")
 
 
 @pytest.mark.parametrize("query", ["토렌 벨고른", "토렌 벨고른은 어디에서 태어났나요?", "벨고른의 반려동물은?"])
 def test_a_korean_particle_does_not_hide_the_name(query):
-    assert Search(PAGES)(query).startswith("토렌 벨고른\n")
+    assert Search(PAGES, min_match=0.3)(query).startswith("토렌 벨고른\n")
 
 
 def test_nothing_rather_than_somebody_else():

@@ -66,18 +66,15 @@ def answer_with_tools(
     encoded = chatml.encode(tokenizer, conversations, True, [own] * len(conversations))
     prompts = [row.input_ids for row in encoded]
     answers = [Answer() for _ in conversations]
+    limits = _Limits(max_calls, max_result_tokens, context_of(model))
     going = list(range(len(answers)))
     while going:
         turns = [prompts[index] + answers[index].ids for index in going]
         replies = generate(model, tokenizer, turns, max_new_tokens, **sampling)
-        going = [
-            index
-            for index, turn, reply in zip(going, turns, replies, strict=True)
-            if _take(
-                answers[index], turn, reply.ids, reply.stopped, tools, tokenizer,
-                _Limits(max_calls, max_result_tokens, context_of(model)),
-            )
-        ]  # fmt: skip
+        asked, going = zip(going, turns, replies, strict=True), []
+        for index, turn, reply in asked:
+            if _take(answers[index], turn, reply.ids, reply.stopped, tools, tokenizer, limits):
+                going.append(index)
     return answers
 
 
