@@ -5,8 +5,8 @@
 
 Reads   nothing; one seed gives the same bytes everywhere.
 Writes  documents_{train,validation}.jsonl, dialogs_{train,validation}.jsonl, tool_dialogs_{train,validation}.jsonl,
-        problems_{train,validation,test}.jsonl, search_documents.jsonl, exam.jsonl and facts.jsonl to `output_dir`, each
-        one JSON row a line; counts, bytes and a hash in metrics.json; the training documents as web pages among junk,
+        problems_{train,validation,test}.jsonl, search_documents.jsonl, exam.jsonl and facts.jsonl to `output_dir`,
+        a JSON row a line; counts, bytes and a hash in metrics.json; the training documents as web pages among junk,
         crawl/*.warc.gz, crawl_truth.jsonl and blocked_hosts.txt.
 Next    `recipes/tokenizer.py` learns its tokens from the documents.
 """
