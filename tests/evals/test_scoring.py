@@ -100,3 +100,13 @@ def test_questions_for_tools_are_left_out_without_tools(tmp_path):
     path.write_text("\n".join(map(json.dumps, rows)))
     assert [row["task"] for row in load_exam(str(path))] == ["a", "c"]
     assert [row["task"] for row in load_exam(str(path), with_tools=True)] == ["a", "b", "c"]
+
+
+def test_a_question_longer_than_the_context_is_unanswered_and_said(fresh_model, tiny_tokenizer, capsys):
+    model = fresh_model()
+    long = "word " * (model.config.max_position_embeddings + 1)
+    rows = [{"prompt": [{"role": "user", "content": text}]} for text in ("Hello?", long, "Hello?")]
+    first, unanswered, last = ask(model, tiny_tokenizer, rows, chat=True, max_new_tokens=3)
+    assert first == last and first.ids
+    assert (unanswered.ids, unanswered.text, unanswered.stopped) == ([], "", False)
+    assert "1 of 3 questions are longer" in capsys.readouterr().out

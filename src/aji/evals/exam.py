@@ -12,7 +12,7 @@ from aji.errors import UserError
 from aji.evals.answers import is_right
 from aji.evals.intervals import mean, share
 from aji.evals.truthful import truthful
-from aji.generate import Completion, generate
+from aji.generate import Completion, context_of, generate
 from aji.tool_loop import Answer, answer_with_tools
 from aji.tools import Tool
 from aji.world.abstentions import is_abstention
@@ -72,7 +72,8 @@ def ask(
 ) -> list[Completion | Answer]:
     """One greedy reply a row: in chat form, or for a base model as the continuation of a written question.
 
-    Rows with `tools` are answered with the given tools at hand.
+    Rows with `tools` are answered with the given tools at hand. To a question that is longer than the model's context
+    the reply is empty and did not stop.
     """
     plain = [row for row in rows if not row.get("tools")]
     if chat:
@@ -80,10 +81,22 @@ def ask(
         prompts = [row.input_ids for row in encoded]
     else:
         prompts = [tokenizer.encode(row["text"], add_special_tokens=False) for row in plain]
-    completions = iter(generate(model, tokenizer, prompts, max_new_tokens))
+    completions = iter(_complete_what_fits(model, tokenizer, prompts, max_new_tokens))
     asked = [row["prompt"] for row in rows if row.get("tools")]
     answers = iter(answer_with_tools(model, tokenizer, asked, tools, max_new_tokens) if asked else ())
     return [next(answers) if row.get("tools") else next(completions) for row in rows]
+
+
+def _complete_what_fits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], max_new_tokens: int
+) -> list[Completion]:
+    context = context_of(model)
+    fits = [context is None or len(prompt) < context for prompt in prompts]
+    if not all(fits):
+        print(f"{fits.count(False)} of {len(fits)} questions are longer than the model's {context} tokens: unanswered")
+    kept = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
+    replies = iter(generate(model, tokenizer, kept, max_new_tokens))
+    return [next(replies) if fit else Completion([], "", False) for fit in fits]
 
 
 def first_line(text: str) -> str:
