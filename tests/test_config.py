@@ -192,7 +192,10 @@ def test_missing_key(write):
     assert config.parse(Needy, argv=["--config", write("train_file: a.txt")])[0].train_file == "a.txt"
 
 
-@pytest.mark.parametrize("flags", [["--limit", "null"], ["--limit=null"], ["--maybe", "x", "--limit", "null"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--limit", "null"], ["--limit=null"], ["--maybe", "x", "--limit", "null"], ["--limit", "3", "--limit", "null"]],
+)
 def test_a_flag_takes_an_optional_value_back(write, flags):
     assert parse_plain(write, "limit: 3").limit == 3
     assert parse_plain(write, "limit: 3", *flags).limit is None

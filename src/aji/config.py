@@ -179,20 +179,33 @@ def _split_config(argv: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _split_nulls(flags: list[str], hints: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The optional keys that flags take back, `--eval_file null`, and the other flags: argparse has no None."""
+    """The optional keys that flags take back, `--eval_file null`, and the other flags: argparse has no None.
+
+    As with all flags the last one counts: a null also takes back the same flag before it.
+    """
     nulls, rest, words = [], [], list(flags)
     while words:
         word = words.pop(0)
         key, _, value = word.removeprefix("--").partition("=")
         optional = word.startswith("--") and type(None) in get_args(hints.get(key))
-        if optional and value == "null":
+        separate = optional and "=" not in word and words[:1] == ["null"]
+        if separate or (optional and value == "null"):
             nulls.append(key)
-        elif optional and words[:1] == ["null"] and "=" not in word:
-            nulls.append(key)
-            del words[0]
+            rest = _without_flag(rest, key)
+            del words[:separate]
         else:
             rest.append(word)
     return nulls, rest
+
+
+def _without_flag(flags: list[str], key: str) -> list[str]:
+    kept, dropping = [], False
+    for word in flags:
+        if word.startswith("--"):
+            dropping = word.partition("=")[0] == f"--{key}"
+        if not dropping:
+            kept.append(word)
+    return kept
 
 
 class _StrictLoader(yaml.SafeLoader):
