@@ -6,7 +6,47 @@ import trl
 from trl import SFTConfig
 
 from aji.data.packing import pack_conversations, packed_collator
-from aji.upstream import SFTTrainer
+from aji.upstream import SFTTrainer, skip_vector_trials
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """The trial builds of vector instructions, none of which is done; what was found out before is forgotten."""
+    from torch._inductor import config, cpu_vec_isa
+
+    if not cpu_vec_isa.x86_isa_checker():
+        pytest.skip("only on x86 are there trials")
+    built = []
+    monkeypatch.setattr(cpu_vec_isa.VecISA, "check_build", lambda self, code: built.append(str(self)) or True)
+    kinds = {kind for isa in cpu_vec_isa.supported_vec_isa_list for kind in type(isa).__mro__}
+    methods = [method for kind in kinds for method in vars(kind).values()]
+    caches = [known for known in (cpu_vec_isa.valid_vec_isa_list, *methods) if hasattr(known, "cache_clear")]
+    with config.patch({"cpp.vec_isa_ok": None}):
+        for cache in caches:
+            cache.cache_clear()
+        yield built
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_vector_instructions_are_found_without_trials(trials):
+    from torch._inductor import cpu_vec_isa
+
+    tried = [str(isa) for isa in cpu_vec_isa.valid_vec_isa_list()]
+    assert len(trials) > 1  # else torch has changed: drop the correction
+    trials.clear()
+    cpu_vec_isa.valid_vec_isa_list.cache_clear()
+    assert skip_vector_trials()
+    assert [str(isa) for isa in cpu_vec_isa.valid_vec_isa_list()] == tried
+    assert not trials
+
+
+def test_a_compiler_that_does_not_know_them_is_tried(trials, monkeypatch):
+    from torch._inductor import config, cpp_builder
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: "false")
+    assert not skip_vector_trials()
+    assert config.cpp.vec_isa_ok is None
 
 
 def trainer(cls, model, tokenizer, tmp_path):

@@ -18,6 +18,7 @@ from aji.model import count_parameters, flops_per_token
 from aji.report import tables
 from aji.report.card import write_card
 from aji.stage import Stage
+from aji.upstream import skip_vector_trials
 
 
 # torch.compile takes about this long on two cores, and then saves two fifths of the time.
@@ -45,6 +46,7 @@ def compile_if_worth_it(args: TrainingArguments, model: PreTrainedModel, rows: i
     if seconds * COMPILE_SAVES < COMPILE_SECONDS or rows < steps_rows:
         return args
     print("compiling the model; the first step takes up to a minute")
+    skip_vector_trials()
     # A last batch of another size would be compiled anew.
     return dataclasses.replace(args, torch_compile=True, dataloader_drop_last=True)
 
