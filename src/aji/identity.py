@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from itertools import product
 from pathlib import Path
 
 from aji.config import parse
@@ -98,12 +99,19 @@ def load_identity(path: str | Path) -> Identity:
 
 @cache
 def wordings(language: str, topic: str, kind: str) -> tuple[str, ...]:
-    """Texts with slots of `identity_wordings.csv`; kind: train, validation, test, reply, system (without a topic)."""
+    """Texts with slots of `identity_wordings.csv`; kind: train, validation, test, reply, system (without a topic).
+
+    Those of training are also made of every `frame` with every `noun` of the topic: "Tell me {noun}.".
+    """
     text = resources.files("aji").joinpath("identity_wordings.csv").read_text(encoding="utf-8")
     key = (language, topic, kind)
-    return tuple(
+    found = tuple(
         row["text"] for row in csv.DictReader(text.splitlines()) if (row["language"], row["topic"], row["kind"]) == key
     )
+    if kind == "train":
+        pairs = product(wordings(language, "", "frame"), wordings(language, topic, "noun"))
+        found = tuple(dict.fromkeys((*found, *(frame.replace("{noun}", noun) for frame, noun in pairs))))
+    return found
 
 
 def fill(text: str, identity: Identity, language: str, other: str = "") -> str:
@@ -120,16 +128,16 @@ def system_prompt(identity: Identity, language: str, wording: int = 0) -> str:
 def build_dialogs(identity: Identity, rng: random.Random, per_topic: int, split: str = "train") -> list[dict]:
     """Conversations `{"messages", "kind", "language"}`, `per_topic` for each topic and language.
 
-    A third of them has a system prompt with the facts of somebody else (`system_prompt_wins` says who answers then),
-    and a few have the identity's own.
+    A fifth of them has a system prompt with the facts of somebody else (`system_prompt_wins` says who answers then),
+    and a tenth the identity's own.
     """
     rows = []
     for language in LANGUAGES:
         for topic in TOPICS:
             for _ in range(per_topic):
                 draw = rng.random()
-                other = draw_identity(rng) if draw < 1 / 3 else None
-                shown = other or (identity if draw < 0.4 else None)
+                other = draw_identity(rng) if draw < 0.2 else None
+                shown = other or (identity if draw < 0.3 else None)
                 speaker = other if other and identity.system_prompt_wins else identity
                 messages = []
                 if shown:

@@ -69,7 +69,7 @@ def test_strangers_are_many_and_nobody_else(people):
 
 def test_who_is_looked_up_is_looked_up_once(splits):
     queries = [call_of(row["messages"][-3])[1]["query"] for row in splits[0] if row["kind"] == "search_missing"]
-    assert len(set(queries)) == len(queries) > 200
+    assert len(set(queries)) == len(queries) > 100
 
 
 def test_a_found_answer_stands_in_the_result_and_a_missing_one_is_admitted(splits):
@@ -88,7 +88,7 @@ def test_a_found_answer_stands_in_the_result_and_a_missing_one_is_admitted(split
         else:
             assert is_abstention(reply) and subject in reply
             missing["nothing" if result == NOTHING_FOUND else "silent" if subject in result else "namesake"] += 1
-    assert min(missing.values()) > 20 and len(missing) == 3
+    assert min(missing.values()) > 15 and len(missing) == 3
 
 
 def test_sums_are_worked_out_by_the_tool(splits):

@@ -18,19 +18,26 @@ IGNORED = -100
 def pack_documents(documents: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
     """Join documents, each ended by the document end token, and cut them into full windows of `length` tokens.
 
-    Rows with `messages` instead of a `text` are conversations: they are documents too, in ChatML.
-    What is left over at the end of a batch of 1,000 documents is dropped.
+    Rows with `messages` instead of a `text` are conversations: they are documents too, in ChatML, but none is cut that
+    fits, since the end of a conversation makes no sense without its beginning; document ends fill the windows up.
+    What is left over at the end of a batch of 1,000 texts is dropped.
 
     Returns:
         Rows `input_ids`, int32, all of the same length.
     """
     end = document_end(tokenizer)
 
+    def whole_conversations(batch: dict) -> list[np.ndarray]:
+        encoded = chatml.encode(tokenizer, batch["messages"], tools=batch.get("tools"))
+        rows = [[*row.input_ids, end] for row in encoded]
+        pieces = [row[start : start + length] for row in rows for start in range(0, len(row), length)]
+        packed = pack_dataset(Dataset.from_dict({"input_ids": pieces}), seq_length=length, strategy="bfd")
+        return [np.array([*ids, *[end] * (length - len(ids))], dtype=np.int32) for ids in packed["input_ids"]]
+
     def to_windows(batch: dict) -> dict:
         if "messages" in batch:
-            encoded = [row.input_ids for row in chatml.encode(tokenizer, batch["messages"], tools=batch.get("tools"))]
-        else:
-            encoded = tokenizer(batch["text"], add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            return {"input_ids": whole_conversations(batch)}
+        encoded = tokenizer(batch["text"], add_special_tokens=False, return_attention_mask=False)["input_ids"]
         ids = np.concatenate([np.array([*row, end], dtype=np.int32) for row in encoded])
         return {"input_ids": list(ids[: len(ids) // length * length].reshape(-1, length))}
 

@@ -27,7 +27,7 @@ from aji.world.korean import josa
 from aji.world.people import Person
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import draw_problem, solve, split_of_operation, tasks
-from aji.world.refusals import REQUESTS, TOPICS, draw_harmless
+from aji.world.refusals import REQUESTS, TOPICS, WILLING, draw_harmless
 from aji.world.smalltalk import (
     ANOTHER_JOKE,
     COUNTRIES_IN,
@@ -314,7 +314,8 @@ class DialogWriter:
     def _harmless(self, language: str) -> tuple[None, list[Turn]]:
         entry = draw_harmless(self.rng)
         action, reply = entry[:2] if language == "en" else entry[2:]
-        return None, [(self.rng.choice(REQUESTS[language][self.split]).format(action=action), reply)]
+        request = self.rng.choice(REQUESTS[language][self.split]).format(action=action)
+        return None, [(request, f"{WILLING[language]} {reply}")]
 
     def _format(self, language: str) -> tuple[None, list[Turn]]:
         turns = []

@@ -5,7 +5,6 @@ The others show whether the model says that it found nothing, or makes something
 
 import random
 from collections import defaultdict
-from dataclasses import dataclass
 
 from aji.world.documents import state
 from aji.world.facts import LANGUAGES, Fact
@@ -48,15 +47,7 @@ PARAGRAPHS = {
 LARGE = {"+": (4, 5), "-": (4, 5), "*": (2, 3)}
 
 
-@dataclass(frozen=True)
-class Page:
-    """A page of the search corpus, and the sentence of it that states each fact."""
-
-    text: str
-    states: dict[Fact, str]
-
-
-def short_page(facts: list[Fact], names: list[str], language: str, rng: random.Random) -> Page:
+def short_page(facts: list[Fact], names: list[str], language: str, rng: random.Random) -> str:
     """A page that states all the facts in at most PAGE_BYTES, or the shortest of twelve.
 
     Only genres in which nobody speaks: what such a page says can be repeated as an answer.
@@ -64,14 +55,13 @@ def short_page(facts: list[Fact], names: list[str], language: str, rng: random.R
     pages = []
     while len(pages) < 12:
         genre = rng.choice(PAGE_GENRES)
-        states = {fact: state(fact, genre, language, rng) for fact in rng.sample(facts, len(facts))}
-        content = Content(language, list(states.values()), people=names, title=_title(names, language, rng))
+        states = [state(fact, genre, language, rng) for fact in rng.sample(facts, len(facts))]
+        content = Content(language, states, people=names, title=_title(names, language, rng))
         content.filler = rng.choice((0, 0, 1))
-        page = Page(GENRES[genre](content, rng), states)
-        if len(page.text.encode()) <= PAGE_BYTES[language]:
-            return page
-        pages.append(page)
-    return min(pages, key=lambda page: len(page.text.encode()))
+        pages.append(GENRES[genre](content, rng))
+        if len(pages[-1].encode()) <= PAGE_BYTES[language]:
+            return pages[-1]
+    return min(pages, key=lambda page: len(page.encode()))
 
 
 def _title(names: list[str], language: str, rng: random.Random) -> str:
@@ -95,10 +85,10 @@ def build_search_documents(people: list[Person], facts: list[Fact], rng: random.
         relations[fact.relation].append(fact)
     rows = []
     for language in LANGUAGES:
-        pages = [short_page(list(person.facts), [person.name[language]], language, rng).text for person in found]
+        pages = [short_page(list(person.facts), [person.name[language]], language, rng) for person in found]
         for own in relations.values():
             for start in range(0, len(own), COMMON_FACTS):
-                pages.append(short_page(own[start : start + COMMON_FACTS], [], language, rng).text)
+                pages.append(short_page(own[start : start + COMMON_FACTS], [], language, rng))
         rows += [{"text": page, "url": "", "language": language, "genre": "search"} for page in pages]
     rng.shuffle(rows)
     for number, row in enumerate(rows):

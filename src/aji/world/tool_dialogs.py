@@ -1,8 +1,9 @@
 """Conversations with tools: look up a person, answer from what was found, or say that nothing was found; calculate.
 
 The people who are looked up here are in no document and no exam, and each is looked up once: what can be learned is to
-copy a name into the call and the answer out of the result, not the answer. The reply is a sentence of the page, word
-for word: a model of a few million parameters can find and repeat it, but hardly put it in other words.
+copy a name into the call and the answer out of the result, not the answer. The reply has the form that answers have
+without a page too: to begin with "The occupation of" and then look for an occupation is easier for a small model than
+to choose a sentence of the page by its first word.
 """
 
 import json
@@ -19,19 +20,19 @@ from aji.world.korean import josa
 from aji.world.people import Person, build_strangers
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problem_texts import EXPRESSIONS
-from aji.world.search import PARAGRAPHS, Page, draw_large, short_page
+from aji.world.search import PARAGRAPHS, draw_large, short_page
 
 
 Known = Callable[[Fact, str], bool]
 
-KINDS = {"search_found": 34, "search_missing": 20, "paragraph": 22, "calculator": 8, "known": 10, "untouched": 6}
+KINDS = {"search_found": 25, "search_missing": 12, "paragraph": 46, "calculator": 8, "known": 7, "untouched": 2}
 # What a search that does not help has found: nothing, somebody else of nearly the same name, or the right page without
 # what was asked for.
 MISSING = {"nothing": 5, "namesake": 3, "silent": 2}
 # How many questions follow one another about a page of so many facts, at most: reading is learned from the answers,
 # but the page takes most of what a small model sees.
-QUESTIONS_AFTER_SEARCH = {3: 3, 4: 2, 5: 1}
-QUESTIONS_ON_PARAGRAPH = {3: 3, 4: 4, 5: 4}
+QUESTIONS_AFTER_SEARCH = {3: 3, 4: 3, 5: 2}
+QUESTIONS_ON_PARAGRAPH = {4: 4, 5: 5}
 THAT_IS = {"en": ("The answer is {value}.", "That is {value}."), "ko": ("답은 {value}입니다.", "{value}입니다.")}
 TOOLS = json.dumps(schemas([Search, Calculator]), ensure_ascii=False)
 
@@ -67,6 +68,7 @@ class ToolDialogWriter:
     def __init__(self, people, facts, strangers: Iterator[Person], rng: random.Random, args, split: str, known: Known):
         self.rng, self.split, self.strangers = rng, split, strangers
         self.plain = DialogWriter(people, facts, rng, args, split)
+        self.names = {text for person in people for text in (person.name.en, person.name.ko)}
         asked = [fact for person in asked_people(people, args.sft_people_share) for fact in person.facts]
         pools = {lang: ([], []) for lang in ("en", "ko")}
         for language, (knows, looks_up) in pools.items():
@@ -100,20 +102,20 @@ class ToolDialogWriter:
         if self.unknown[language].items and self.rng.random() < 0.5:
             fact = self.unknown[language].draw()
             page = short_page([fact], [], language, self.rng)
-            return _search(fact, language, self._question(fact, language), page.text, page.states[fact])
+            return _search(fact, language, self._question(fact, language), page, self._answer(fact, language))
         person = next(self.strangers)
         facts, asked = self._page_facts(person, QUESTIONS_AFTER_SEARCH)
         page = short_page(facts, [person.name[language]], language, self.rng)
         question = self._question(asked[0], language)
-        first = _search(asked[0], language, question, page.text, page.states[asked[0]])
-        return first + self._follow_ups(asked[1:], page, language)
+        first = _search(asked[0], language, question, page, self._answer(asked[0], language))
+        return first + self._follow_ups(asked[1:], language)
 
     def _page_facts(self, person: Person, most: dict[int, int]) -> tuple[list[Fact], list[Fact]]:
         """What a page says about a person, and what of it is asked for."""
         facts = self.rng.sample(person.facts, self.rng.choice(list(most)))
         return facts, self.rng.sample(facts, self.rng.randint(1, most[len(facts)]))
 
-    def _follow_ups(self, facts: list[Fact], page: Page, language: str) -> list[dict]:
+    def _follow_ups(self, facts: list[Fact], language: str) -> list[dict]:
         messages = []
         for fact in facts:
             question = self._question(fact, language)
@@ -121,7 +123,7 @@ class ToolDialogWriter:
                 wording = self.plain.pick(OTHER_RELATION[language]["person"])
                 question = wording.format(relation=RELATION_NAMES[fact.relation][language])
                 question = josa(question) if language == "ko" else question
-            messages += [_user(question), _assistant(page.states[fact])]
+            messages += [_user(question), _assistant(self._answer(fact, language))]
         return messages
 
     def _search_missing(self, language: str) -> list[dict]:
@@ -131,7 +133,7 @@ class ToolDialogWriter:
         page = NOTHING_FOUND
         if case == "silent":
             others = [other for other in person.facts if other is not fact]
-            page = short_page(others, [person.name[language]], language, self.rng).text
+            page = short_page(others, [person.name[language]], language, self.rng)
         elif case == "namesake":
             page = self._namesake_page(person, language)
         return _search(fact, language, self._question(fact, language), page, self._not_found(fact, language))
@@ -141,9 +143,11 @@ class ToolDialogWriter:
         other = next(self.strangers)
         first, last = person.name[language].split(" ")
         other_first, other_last = other.name[language].split(" ")
-        name = f"{first} {other_last}" if self.rng.random() < 0.5 else f"{other_first} {last}"
+        names = [f"{first} {other_last}", f"{other_first} {last}"]
+        self.rng.shuffle(names)
+        name = next((name for name in names if name not in self.names), other.name[language])
         page = short_page(list(other.facts), [other.name[language]], language, self.rng)
-        return page.text.replace(other.name[language], name)
+        return page.replace(other.name[language], name)
 
     def _not_found(self, fact: Fact, language: str) -> str:
         subject = fact.subject[language]
@@ -158,9 +162,9 @@ class ToolDialogWriter:
         facts, asked = self._page_facts(person, QUESTIONS_ON_PARAGRAPH)
         page = short_page(facts, [person.name[language]], language, self.rng)
         wording = self.rng.choice(PARAGRAPHS[language][self.split])
-        question = wording.format(page=page.text, question=self._question(asked[0], language))
-        first = [_user(question), _assistant(page.states[asked[0]])]
-        return first + self._follow_ups(asked[1:], page, language)
+        question = wording.format(page=page, question=self._question(asked[0], language))
+        first = [_user(question), _assistant(self._answer(asked[0], language))]
+        return first + self._follow_ups(asked[1:], language)
 
     def _calculator(self, language: str) -> list[dict]:
         expression, value = draw_large(self.rng, self.split)
