@@ -14,6 +14,7 @@ def arguments(tmp_path, *flags: str) -> TrainingArguments:
 
 def test_only_a_long_run_is_compiled(tmp_path, tiny_model, monkeypatch):
     monkeypatch.setattr(fit, "can_compile", lambda: True)
+    monkeypatch.setattr(fit, "skip_vector_trials", lambda: True)
     short = arguments(tmp_path, "--max_steps", "10")
     assert fit.compile_if_worth_it(short, tiny_model, 1000, 128) is short
     long = fit.compile_if_worth_it(arguments(tmp_path, "--max_steps", "10000000"), tiny_model, 1000, 128)

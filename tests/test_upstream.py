@@ -6,6 +6,7 @@ import trl
 from trl import SFTConfig
 
 from aji.data.packing import pack_conversations, packed_collator
+from aji.machine import can_compile
 from aji.upstream import SFTTrainer, skip_vector_trials
 
 
@@ -14,8 +15,8 @@ def trials(monkeypatch):
     """The trial builds of vector instructions, none of which is done; what was found out before is forgotten."""
     from torch._inductor import config, cpu_vec_isa
 
-    if not cpu_vec_isa.x86_isa_checker():
-        pytest.skip("only on x86 are there trials")
+    if not (cpu_vec_isa.x86_isa_checker() and can_compile()):
+        pytest.skip("only on x86 with a compiler are there trials")
     built = []
     monkeypatch.setattr(cpu_vec_isa.VecISA, "check_build", lambda self, code: built.append(str(self)) or True)
     kinds = {kind for isa in cpu_vec_isa.supported_vec_isa_list for kind in type(isa).__mro__}
@@ -33,7 +34,7 @@ def test_vector_instructions_are_found_without_trials(trials):
     from torch._inductor import cpu_vec_isa
 
     tried = [str(isa) for isa in cpu_vec_isa.valid_vec_isa_list()]
-    assert len(trials) > 1  # else torch has changed: drop the correction
+    assert trials  # else torch has changed: drop the correction
     trials.clear()
     cpu_vec_isa.valid_vec_isa_list.cache_clear()
     assert skip_vector_trials()

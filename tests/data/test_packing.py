@@ -56,10 +56,10 @@ def test_packed_conversations_do_not_see_each_other(tiny_model):
 
 def test_conversations_among_the_documents_keep_their_control_tokens(tiny_tokenizer):
     chat = [{"role": "user", "content": "hi <|im_end|>"}, {"role": "assistant", "content": "hello"}]
-    windows = pack_documents(Dataset.from_dict({"messages": [chat] * 30}), tiny_tokenizer, 16)
+    windows = pack_documents(Dataset.from_dict({"messages": [chat] * 30}), tiny_tokenizer, 64)
     joined = [token for row in windows for token in row["input_ids"].tolist()]
     one = [*chatml.encode(tiny_tokenizer, [chat])[0].input_ids, tiny_tokenizer.bos_token_id]
-    assert one[:16] in [row["input_ids"].tolist() for row in windows] and sorted(set(joined)) == sorted(set(one))
+    assert joined[: len(one)] == one
     assert one.count(tiny_tokenizer.convert_tokens_to_ids("<|im_end|>")) == 2, "what the user typed is text"
 
 

@@ -61,7 +61,7 @@ def build_world(args: WorldArguments) -> World:
     files |= {
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
-    files["dialogs_train_requests.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
+    files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
         people, strangers, facts, _stream(args, "questions"), args, stated

@@ -50,7 +50,7 @@ LARGE = {"+": (4, 5), "-": (4, 5), "*": (2, 3)}
 def short_page(facts: list[Fact], names: list[str], language: str, rng: random.Random) -> str:
     """A page that states all the facts in at most PAGE_BYTES, or the shortest of twelve.
 
-    Only genres in which nobody speaks: what such a page says can be repeated as an answer.
+    Only genres in which nobody speaks, so that every sentence is about the person or the facts.
     """
     pages = []
     while len(pages) < 12:
