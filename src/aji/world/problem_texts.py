@@ -26,10 +26,10 @@ OPERATOR_WORDS = {
 }
 
 
-def _wordings(kind: str) -> dict[str, dict[str, dict[str, tuple[str, ...]]]]:
+def wordings(kind: str, name: str = "problem_wordings") -> dict[str, dict[str, dict[str, tuple[str, ...]]]]:
     """Table[name][language][split]. What the exam says is never said in training, but in words that training uses."""
     table = {}
-    for row in read_table("problem_wordings"):
+    for row in read_table(name):
         if row["kind"] == kind:
             splits = table.setdefault(row["name"], {}).setdefault(row["language"], {})
             splits[row["split"]] = (*splits.get(row["split"], ()), row["text"])
@@ -37,7 +37,7 @@ def _wordings(kind: str) -> dict[str, dict[str, dict[str, tuple[str, ...]]]]:
 
 
 # By way ("direct", "steps"); "{problem}" is an expression such as "47 + 85", "{story}" a word problem.
-EXPRESSIONS = _wordings("expression")
-STORY_REQUESTS = _wordings("request")
+EXPRESSIONS = wordings("expression")
+STORY_REQUESTS = wordings("request")
 # By operators ("+", "+-", ...). {a}, {b}, {c} are counted numbers ("3", in Korean "3개"), {a_count} is the bare first.
-STORIES = _wordings("story")
+STORIES = wordings("story")

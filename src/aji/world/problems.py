@@ -98,7 +98,7 @@ def compute(a: int, operator: str, b: int) -> int:
     return a + b if operator == "+" else a - b if operator == "-" else a * b
 
 
-def _split_of_chain(numbers: list[int], operators: str) -> str:
+def split_of_chain(numbers: list[int], operators: str) -> str:
     """A chain of operations is for training when all are, else for the split of its first that is not."""
     value = numbers[0]
     for operator, number in zip(operators, numbers[1:], strict=True):
@@ -143,7 +143,7 @@ def _draw(rng: random.Random, kind: str, split: str) -> tuple[list[int], str]:
     while True:
         operators = rng.choice(_OPERATORS.get(kind, ("+",)))
         numbers = _draw_numbers(rng, kind, operators, split)
-        if _split_of_chain(numbers, operators) == wanted:
+        if split_of_chain(numbers, operators) == wanted:
             return numbers, operators
 
 
