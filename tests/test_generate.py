@@ -277,5 +277,6 @@ def test_stream_stops_at_each_stop_token(scripted, tiny_tokenizer):
 def test_completion_leaves_the_stop_token_out(scripted, tiny_tokenizer, monkeypatch):
     script = byte_tokens(tiny_tokenizer, "ok")
     model = scripted([*script, tiny_tokenizer.eos_token_id])
-    assert generate(model, tiny_tokenizer, [[20]], 9) == [Completion(script, "ok", True)]
+    stop = tiny_tokenizer.eos_token_id
+    assert generate(model, tiny_tokenizer, [[20]], 9) == [Completion(script, "ok", True, stop)]
     assert generate(scripted(script), tiny_tokenizer, [[20]], 2) == [Completion(script, "ok", False)]

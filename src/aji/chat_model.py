@@ -21,7 +21,7 @@ from tqdm import tqdm
 from aji import chatml
 from aji.errors import UserError
 from aji.generate import generate
-from aji.machine import cpu_has_bf16
+from aji.machine import sampling_dtype
 from aji.model import is_base, load_model
 from aji.tokenizer import load_tokenizer
 
@@ -78,8 +78,7 @@ class LocalModel:
         if is_base(name, self.tokenizer):
             raise UserError(f"{name} is a base model and cannot be asked: give a chat model as --question_model.")
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-        half = device.type != "cpu" or cpu_has_bf16()
-        self.model = load_model(name, dtype="bfloat16" if half else "float32").to(device).eval()
+        self.model = load_model(name, dtype=sampling_dtype(device) or torch.float32).to(device).eval()
         self.name, self.journal = name, journal
 
     def reply(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[str]:

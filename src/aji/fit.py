@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Callable
 
 import torch
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from aji.callbacks import ConsoleCallback, StopCallback
 from aji.config import set_explicitly
-from aji.errors import Interrupted
+from aji.errors import Interrupted, UserError
 from aji.machine import can_compile
 from aji.manifest import write_json
 from aji.model import count_parameters, flops_per_token
@@ -51,29 +51,39 @@ def compile_if_worth_it(args: TrainingArguments, model: PreTrainedModel, rows: i
     return dataclasses.replace(args, torch_compile=True, dataloader_drop_last=True)
 
 
-def fit(trainer: Trainer, stage: Stage, row_tokens: int, evaluate: Callable[[], dict] | None = None) -> dict:
+def fit(
+    trainer: Trainer,
+    stage: Stage,
+    row_tokens: int | None = None,
+    evaluate: Callable[[], dict] | None = None,
+    console: TrainerCallback | None = None,
+    watch: TrainerCallback | None = None,
+) -> dict:
     """The tail of every training recipe: train or resume, save, evaluate, write metrics, manifest and card.
 
     Args:
         trainer: a `Trainer` of transformers or trl, its data already in place.
         stage: the run, from `Stage.start`.
-        row_tokens: tokens in a row of a batch, for the pace.
+        row_tokens: tokens in a row of a batch, for the pace; None where trl counts what the model reads and writes.
         evaluate: more measurements on the trained model, added to the metrics; returns flat names and numbers.
+        console: prints the run, in place of `ConsoleCallback`; has `first_step` and may have `metrics()`.
+        watch: another callback.
 
     Returns:
         The metrics that were written to `metrics.json`.
 
     Raises:
         Interrupted: after Ctrl-C, once the step is finished and a checkpoint is saved.
+        UserError: when no step was made, since the training set is smaller than a batch.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     args = trainer.args
-    tokens_per_step = row_tokens * args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    console = ConsoleCallback(tokens_per_step)
-    trainer.add_callback(console)
+    rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    console = console or ConsoleCallback(row_tokens * rows_per_step)
     stop = StopCallback()
-    trainer.add_callback(stop)
+    for callback in filter(None, (watch, console, stop)):
+        trainer.add_callback(callback)
 
     with stop.on_interrupt():
         train = trainer.train(resume_from_checkpoint=stage.checkpoint).metrics
@@ -83,14 +93,21 @@ def fit(trainer: Trainer, stage: Stage, row_tokens: int, evaluate: Callable[[], 
             f"{stage.output_dir}. Go on with the same command and --resume_from_checkpoint true."
         )
     steps = trainer.state.global_step
-    metrics = {
+    if not steps:
+        raise UserError(
+            "no step was made: the training set is smaller than one batch. "
+            "Lower --per_device_train_batch_size, or give more rows."
+        )
+    tokens = trainer.state.num_input_tokens_seen if row_tokens is None else steps * row_tokens * rows_per_step
+    metrics = stage.metrics | {
         "train_loss": round(train["train_loss"], 4),
         "train_steps": steps,
-        "train_tokens": steps * tokens_per_step,
+        "train_tokens": tokens,
         "train_seconds": round(train["train_runtime"], 1),
-        "train_tokens_per_second": round((steps - console.first_step) * tokens_per_step / train["train_runtime"]),
+        "train_tokens_per_second": round((1 - console.first_step / steps) * tokens / train["train_runtime"]),
         "parameters": count_parameters(trainer.model),
     }
+    metrics |= console.metrics() if hasattr(console, "metrics") else {}
     if trainer.eval_dataset is not None:
         metrics["eval_loss"] = round(trainer.evaluate()["eval_loss"], 4)
     metrics |= evaluate() if evaluate else {}

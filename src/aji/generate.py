@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import regex
 import torch
 from tqdm import tqdm
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicLayer
 
 from aji.errors import UserError
+from aji.machine import sampling_dtype
 
 
 # Rows times (prompt + reply) of one batch: bounds the cache of keys and values, whatever the length of the prompts.
@@ -24,13 +26,51 @@ TOKENS_PER_BATCH = 65_536
 SIZES = sorted({1} | {factor << shift for factor in (2, 3) for shift in range(16)})
 
 
+class RoomyLayer(DynamicLayer):
+    """Keys and values of a layer in memory with room for more: upstream's copies all of them for every new token."""
+
+    ROOM = 64  # tokens
+    room: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        before = self.get_seq_length()
+        after = before + key_states.shape[-2]
+        if self.room is None or self.room[0].shape[-2] < after:
+            rows, heads, _, width = key_states.shape
+            room = tuple(key_states.new_empty(rows, heads, after + self.ROOM, width) for _ in range(2))
+            if before:
+                room[0][:, :, :before], room[1][:, :, :before] = self.keys, self.values
+            self.room = room
+        self.room[0][:, :, before:after], self.room[1][:, :, before:after] = key_states, value_states
+        self.keys, self.values = (room[:, :, :after] for room in self.room)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)
+        self.room = None
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        super().batch_repeat_interleave(repeats)
+        self.room = None
+
+
+def _cache(model: PreTrainedModel) -> Cache:
+    """For models whose layers all see the whole context; others would need upstream's sliding layers."""
+    if getattr(model.config.get_text_config(), "sliding_window", None) or hasattr(model.config, "layer_types"):
+        return DynamicCache(config=model.config)
+    return Cache(layer_class_to_replicate=RoomyLayer)
+
+
 @dataclass(frozen=True)
 class Completion:
-    """A reply: its ids and text without the stop token, and whether a stop token ended it."""
+    """A reply: its ids and text without the stop token, whether a stop token ended it, and which."""
 
     ids: list[int]
     text: str
     stopped: bool
+    stop_token: int | None = None
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -63,6 +103,11 @@ def sample(
     return torch.searchsorted(mass, drawn, right=True).squeeze(1).clamp_(max=logits.shape[-1] - 1)
 
 
+def for_many(model: PreTrainedModel) -> dict:
+    """Settings of `generate` for many short replies: the fastest type, and large batches, which ended rows leave."""
+    return {"batch_size": 512, "dtype": sampling_dtype(model.device)}
+
+
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -75,34 +120,40 @@ def generate(
     stop: Collection[int] | None = None,
     dtype: torch.dtype | None = None,
     progress: str | None = None,
+    copies: int = 1,
+    decode: bool = True,
 ) -> list[Completion]:
-    """Complete every prompt (token ids); completions come in the order of the prompts.
+    """Complete every prompt (token ids), `copies` times in a row; completions come in the order of the prompts.
 
     A reply ends at a token of `stop` (default: `stop_ids`), after `max_new_tokens`, or where the context is full. Same
     seed, prompts and batch_size: same replies; without a seed torch's global random state is used. `dtype` computes
     with weights in that type (a copy, for this call): bfloat16 is fastest on CPUs with AMX or AVX512-BF16. `progress`
-    names a progress bar. Raises UserError when a prompt leaves no room in the model's context.
+    names a progress bar. The copies of a prompt share its first pass through the model. Without `decode` texts stay
+    empty. Raises UserError when a prompt leaves no room in the model's context.
     """
     check_sampling(temperature, top_p, max_new_tokens)
     stop = stop_ids(model, tokenizer) if stop is None else frozenset(stop)
     limits = [_room(model, prompt, max_new_tokens) for prompt in prompts]
-    replies: list[tuple[list[int], bool]] = [([], False)] * len(prompts)
+    replies: list[list[tuple[list[int], int | None]]] = [[]] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     with _ready(model, dtype) as ready, tqdm(total=len(prompts), desc=progress, disable=not progress) as bar:
         generator = _generator(ready.device, seed)
-        for batch in _batches(order, [len(prompt) for prompt in prompts], max_new_tokens, batch_size):
+        lengths = [len(prompt) for prompt in prompts]
+        for batch in _batches(order, lengths, max_new_tokens, max(1, batch_size // copies), copies):
             done = _complete(
                 ready,
                 [prompts[index] for index in batch],
                 [limits[index] for index in batch],
                 stop,
                 lambda logits: sample(logits, temperature, top_p, generator),
+                copies,
             )
-            for index, reply in zip(batch, done, strict=True):
-                replies[index] = reply
+            for place, index in enumerate(batch):
+                replies[index] = done[place * copies : (place + 1) * copies]
             bar.update(len(batch))
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids, _ in replies]
-    return [Completion(ids, text, stopped) for (ids, stopped), text in zip(replies, texts, strict=True)]
+    flat = [reply for own in replies for reply in own]
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) if decode else "" for ids, _ in flat]
+    return [Completion(ids, text, stop is not None, stop) for (ids, stop), text in zip(flat, texts, strict=True)]
 
 
 def stream(
@@ -150,7 +201,7 @@ def stream_ids(
     limit = _room(model, prompt_ids, max_new_tokens)
     with _ready(model, None) as ready:
         generator = _generator(ready.device, seed)
-        cache = DynamicCache(config=ready.config)
+        cache = _cache(ready)
         inputs, mask, positions = _pad_left([prompt_ids], ready.device)
         for _ in range(limit):
             chosen = sample(_next_logits(ready, inputs, mask, positions, cache), temperature, top_p, generator)
@@ -217,11 +268,13 @@ def _ready(model: PreTrainedModel, dtype: torch.dtype | None) -> Iterator[PreTra
             module.training = mode
 
 
-def _batches(order: list[int], lengths: list[int], max_new_tokens: int, batch_size: int) -> Iterator[list[int]]:
-    """Cut `order` (shortest prompt first) into batches of at most `batch_size` rows and TOKENS_PER_BATCH tokens."""
+def _batches(
+    order: list[int], lengths: list[int], max_new_tokens: int, batch_size: int, copies: int = 1
+) -> Iterator[list[int]]:
+    """Cut `order` (shortest prompt first) into batches of at most `batch_size` prompts and TOKENS_PER_BATCH tokens."""
     batch: list[int] = []
     for index in order:
-        tokens = (len(batch) + 1) * (lengths[index] + max_new_tokens)
+        tokens = (len(batch) + 1) * copies * (lengths[index] + max_new_tokens)
         if batch and (len(batch) == batch_size or tokens > TOKENS_PER_BATCH):
             yield batch
             batch = []
@@ -258,21 +311,27 @@ def _pad_left(
 
 
 @torch.inference_mode()
-def _complete(model, prompts, limits, stop, choose) -> list[tuple[list[int], bool]]:
+def _complete(model, prompts, limits, stop, choose, copies=1) -> list[tuple[list[int], int | None]]:
     """Complete one batch. Rows that have ended leave it when enough of them have, down to the next of SIZES."""
-    replies: list[list[int]] = [[] for _ in prompts]
-    stopped = [False] * len(prompts)
-    rows: list[int | None] = list(range(len(prompts)))  # the prompt of each row, None for a row that has ended
+    limits = [limit for limit in limits for _ in range(copies)]
+    replies: list[list[int]] = [[] for _ in limits]
+    stopped: list[int | None] = [None] * len(limits)
+    rows: list[int | None] = list(range(len(limits)))  # the reply of each row, None for a row that has ended
     inputs, mask, positions = _pad_left(prompts, model.device)
-    cache = DynamicCache(config=model.config)
+    cache = _cache(model)
+    logits = _next_logits(model, inputs, mask, positions, cache)
+    if copies > 1:
+        cache.batch_repeat_interleave(copies)
+        logits, positions = logits.repeat_interleave(copies, 0), positions.repeat_interleave(copies, 0)
+        mask = None if mask is None else mask.repeat_interleave(copies, 0)
     while True:
-        chosen = choose(_next_logits(model, inputs, mask, positions, cache))
+        chosen = choose(logits)
         for slot, token in enumerate(chosen.tolist()):
             row = rows[slot]
             if row is None:
                 continue
             if token in stop:
-                stopped[row], rows[slot] = True, None
+                stopped[row], rows[slot] = token, None
                 continue
             replies[row].append(token)
             if len(replies[row]) == limits[row]:
@@ -292,3 +351,4 @@ def _complete(model, prompts, limits, stop, choose) -> list[tuple[list[int], boo
             mask = None if mask is None else mask[kept]
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        logits = _next_logits(model, inputs, mask, positions, cache)

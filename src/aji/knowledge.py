@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,7 +22,7 @@ from aji.evals.answers import NUMBER, last_number, mentions, normalise
 from aji.evals.intervals import mean, share
 from aji.evals.judge import Judge
 from aji.generate import Completion, generate
-from aji.machine import cpu_has_bf16
+from aji.machine import sampling_dtype
 from aji.world.abstentions import is_abstention
 
 
@@ -140,7 +139,6 @@ def interrogate(
     Each chunk of questions has a seed of its own, so that a run that was broken off ends like one that was not.
     """
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    half = torch.bfloat16 if model.device.type != "cpu" or cpu_has_bf16() else None
     replies = []
     for number, chunk in enumerate(tqdm(chunks, desc="asking", unit=f" x {CHUNK} questions", disable=len(chunks) < 3)):
         request = [
@@ -156,7 +154,7 @@ def interrogate(
             conversations = [[{"role": "user", "content": row["question"]}] for row in chunk]
             prompts = [row.input_ids for row in chatml.encode(tokenizer, conversations, add_generation_prompt=True)]
             several = [prompt for prompt in prompts for _ in range(args.samples)]
-            settings = {"temperature": args.temperature, "seed": seed + number, "dtype": half}
+            settings = {"temperature": args.temperature, "seed": seed + number, "dtype": sampling_dtype(model.device)}
             done = generate(model, tokenizer, several, args.max_new_tokens, **settings)
             journal.add(key, [[completion.text, completion.stopped] for completion in done])
         done = [Completion([], text, stopped) for text, stopped in journal.answers[key]]

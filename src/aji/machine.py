@@ -23,6 +23,11 @@ def cpu_has_bf16() -> bool:
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
+def sampling_dtype(device: torch.device) -> torch.dtype | None:
+    """What a model samples in fastest: bfloat16, or None for the type of its weights where bf16 is slow."""
+    return torch.bfloat16 if device.type != "cpu" or cpu_has_bf16() else None
+
+
 def threads() -> int:
     """Threads each local process should use: an equal share of the cores this process may run on."""
     asked = os.environ.get("OMP_NUM_THREADS", "1")

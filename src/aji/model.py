@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate import PartialState
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from aji.errors import UserError
 from aji.manifest import MANIFEST
+from aji.tokenizer import load_tokenizer
 
 
 if TYPE_CHECKING:  # peft takes a second to import
     from peft import LoraConfig
+    from trl import ModelConfig
 
 
 VOCABULARY_MULTIPLE = 64
@@ -91,6 +94,32 @@ def load_model(path: str, **kwargs) -> PreTrainedModel:
         return AutoModelForCausalLM.from_pretrained(path, **kwargs)
     except OSError as error:
         raise UserError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
+
+
+def load_chat_model(args: "ModelConfig") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The chat model of `args.model_name_or_path` and its tokenizer, for a stage that lets it answer.
+
+    Raises:
+        UserError: for a base model, and for one without stop token, whose answers would never end.
+    """
+    tokenizer = load_tokenizer(args.model_name_or_path)
+    if is_base(args.model_name_or_path, tokenizer):
+        raise UserError(
+            f"{args.model_name_or_path} is a base model: it goes on with text and never stops. Fine-tune it first "
+            "(recipes/sft.py), and give that model as model_name_or_path."
+        )
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"the tokenizer of {args.model_name_or_path} has no stop token (eos_token), so no answer would ever end. "
+            "Set it to the token that ends a turn, <|im_end|> in ChatML."
+        )
+    model = load_model(
+        args.model_name_or_path,
+        dtype=args.dtype,
+        revision=args.model_revision,
+        attn_implementation=args.attn_implementation,
+    )
+    return model.to(PartialState().device), tokenizer
 
 
 def is_base(run: str, tokenizer: PreTrainedTokenizerBase) -> bool:
