@@ -60,7 +60,7 @@ def check(
     Raises:
         UserError: naming the first row that is wrong, why, and what to do.
     """
-    _check_tokens(tokenizer, model_vocab_size, eos_token_ids)
+    check_tokens(tokenizer, model_vocab_size, eos_token_ids)
     _check_template(tokenizer)
     header = np.asarray(_answer_header(tokenizer))
     count = tokens = trained_tokens = answers = longest = 0
@@ -215,7 +215,8 @@ def _grow_embedding(model: PreTrainedModel, needed: int, new_ids: list[int]) -> 
             layer.weight[reserved] = mean.to(layer.weight.dtype)
 
 
-def _check_tokens(tokenizer, model_vocab_size: int, eos_token_ids: Iterable[int]) -> None:
+def check_tokens(tokenizer, model_vocab_size: int, eos_token_ids: Iterable[int] = ()) -> None:
+    """Raise UserError when eos or pad is missing, pad is an eos, or an id is outside the embedding."""
     if tokenizer.eos_token_id is None:
         raise UserError("the tokenizer has no eos token, so an answer could never end. Use --chat_template chatml.")
     if tokenizer.pad_token_id is None:

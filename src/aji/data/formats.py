@@ -1,14 +1,15 @@
 """The forms in which conversations are published, each as the canonical one: `messages`, and `tools` where given.
 
 Known forms: `messages`; sharegpt (`conversations` of from/value); `prompt` with `completion` or `response`; alpaca
-(`instruction`, `input`, `output`); self-instruct (`instruction`, `instances`); question and answer. Any other by a
-mapping of columns.
+(`instruction`, `input`, `output`); self-instruct (`instruction`, `instances`); question and answer; message trees of
+Open Assistant, along the best replies. Any other by a mapping of columns.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from aji.data import trees
 from aji.errors import UserError
 
 
@@ -79,6 +80,8 @@ def _rename(row: Mapping[str, Any], where: str, columns: Mapping[str, str]) -> d
 
 def _turns(row: dict[str, Any], where: str) -> list[dict]:
     """The turns of the conversation, not yet checked."""
+    if trees.is_tree(row):
+        return trees.best_conversation(row, where)
     for column in ("messages", "conversations", "conversation"):
         if column in row:
             return _list(row[column], column, where)

@@ -243,6 +243,13 @@ class _Opened:
         return itertools.islice(chained, self.max_rows)
 
 
+def open_rows(
+    source: str, name: str | None = None, split: str = "train", max_rows: int | None = None
+) -> Iterator[Row]:
+    """The rows of a file, folder, glob or data set of the Hub as they are, each with its place. Raises `UserError`."""
+    return iter(_open(source, name, split, max_rows).rows(source, "text"))
+
+
 def _open(source: str, name: str | None, split: str, max_rows: int | None) -> _Opened:
     folder = Path(source).expanduser()
     if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():

@@ -24,7 +24,7 @@ def _row(question: str, answer: str, task: str, language: str, wrong: list[str],
     }
 
 
-def _wrong(fact: Fact, values: list[str], language: str) -> list[str]:
+def wrong_values(fact: Fact, values: list[str], language: str) -> list[str]:
     """The other values of the closed list, without those that a right reply names ("Korea" in "South Korea")."""
     right = " ".join(fill(template, fact, language) for template in ANSWERS[fact.relation][language]).casefold()
     return sorted({value for value in values if value.casefold() not in right})
@@ -35,7 +35,7 @@ def _questions(fact: Fact, values: dict[str, dict[str, list[str]]], task: str, r
     rows = []
     for language in LANGUAGES:
         question = fill(rng.choice(QUESTIONS[fact.relation][language].test), fact, language)
-        wrong = _wrong(fact, values[fact.relation][language], language)
+        wrong = wrong_values(fact, values[fact.relation][language], language)
         rows.append(_row(question, fact.answer[language], task, language, wrong, fact))
     return rows
 
