@@ -1,9 +1,25 @@
 """Corrections to upstream: each with the version it was seen in, the symptom, and a test that says when to drop it."""
 
+import functools
 import subprocess
+import types
 
+import torch
 import trl
+from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
+from trl.trainer.utils import FusedCausalLMOutput
+
+
+# What some models do to their logits; trl's fused head knows how, the one here does not.
+_LOGIT_CHANGES = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+    "output_multiplier",
+    "output_router_logits",
+)
 
 
 def skip_vector_trials() -> bool:
@@ -50,3 +66,74 @@ class SFTTrainer(trl.SFTTrainer):
         if not self.uses_own_loss:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         return Trainer.compute_loss(self, model, {**inputs, "use_cache": False}, return_outputs, num_items_in_batch)
+
+
+class ExactHead(nn.Linear):
+    """transformers 5.23: under bf16 autocast the head of a sequence classifier gives rewards of 8 bits.
+
+    Rewards that differ by less than half a percent then become equal, and pairs that are close teach nothing. This
+    head computes in float32 whatever surrounds it, at no cost; its weights are saved as those of any `nn.Linear`.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, enabled=False):
+            return super().forward(inputs.float())
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> PreTrainedModel:
+        """Give `model.score` this way of computing, in place."""
+        if type(model.score) is nn.Linear:  # that of an adapter is wrapped
+            model.score.__class__ = cls
+        return model
+
+
+class DPOTrainer(trl.DPOTrainer):
+    """trl 1.16: tokens that are there are not taken, and the fused LM head is slow without a Triton device.
+
+    It renders and encodes every message anew, as text that can forge control tokens, and cuts what is too long; here
+    rows with `prompt_ids`, `chosen_ids` and `rejected_ids` stay as they are. And off CUDA its head scores all
+    positions, those of prompts and padding too, in eager float32; here only replies are scored, by the model's head.
+    """
+
+    def _prepare_dataset(self, dataset, *args, **kwargs):
+        return dataset if "prompt_ids" in dataset.column_names else super()._prepare_dataset(dataset, *args, **kwargs)
+
+    def _precompute_ref_logps(self, *args, **kwargs):
+        score_replies_only(self.model)
+        return super()._precompute_ref_logps(*args, **kwargs)
+
+    def train(self, *args, **kwargs):
+        score_replies_only(self.model)
+        return super().train(*args, **kwargs)
+
+
+def score_replies_only(model: PreTrainedModel) -> None:
+    """Replace trl's fused LM head, on a CPU, by one that computes logits at labelled positions only.
+
+    Models that scale or cap their logits, and mixtures of experts, keep trl's.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = base.config.get_text_config()
+    if base.device.type != "cpu" or any(getattr(config, name, None) for name in _LOGIT_CHANGES):
+        return
+    own_forward = type(base).forward
+
+    @functools.wraps(own_forward)  # `generate` looks at the signature
+    def forward(self, *args, fused_lm_head=False, labels=None, **kwargs):
+        if not fused_lm_head:
+            return own_forward(self, *args, labels=labels, **kwargs)
+        hidden, labels = self.base_model(*args, **kwargs).last_hidden_state[:, :-1], labels[:, 1:]
+        mask = labels != -100
+        logits = self.get_output_embeddings()(hidden[mask]).float()
+        log_probs = logits.log_softmax(-1)
+        known = {"log_probs": log_probs.gather(1, labels[mask][:, None]).squeeze(1)}
+        with torch.no_grad():
+            known |= {
+                "entropy": -(log_probs.exp() * log_probs).sum(-1),
+                "mean_logits": logits.mean(-1),
+                "is_top1": logits.argmax(-1) == labels[mask],
+            }
+        spread = {name: values.new_zeros(mask.shape).masked_scatter(mask, values) for name, values in known.items()}
+        return FusedCausalLMOutput(label_mask=mask, **spread)
+
+    base.forward = types.MethodType(forward, base)

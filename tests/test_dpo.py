@@ -1,0 +1,120 @@
+import math
+
+import pytest
+import torch
+import trl
+from trl import DPOConfig
+
+from aji.dpo import check_first_loss, compare_replies, warnings
+from aji.errors import UserError
+from aji.generate import Completion
+from aji.preferences import token_rows
+from aji.upstream import DPOTrainer
+
+
+def rows(tokenizer):
+    generator = torch.Generator().manual_seed(1)
+    stop = tokenizer.eos_token_id
+    return [
+        {
+            side: torch.randint(20, 200, (length,), generator=generator).tolist() + [stop] * (side != "prompt_ids")
+            for side, length in (("prompt_ids", 5 + n), ("chosen_ids", 3 + n % 3), ("rejected_ids", 2 + n % 4))
+        }
+        for n in range(8)
+    ]
+
+
+def trainer(model, tokenizer, tmp_path, cls=DPOTrainer, **settings):
+    args = DPOConfig(
+        output_dir=str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=False, max_steps=3, max_length=64,
+        logging_steps=1, per_device_train_batch_size=4, report_to="none", save_strategy="no", disable_tqdm=True,
+        learning_rate=1e-3, **{"precompute_ref_log_probs": True, **settings},
+    )  # fmt: skip
+    data = token_rows(rows(tokenizer), "prompt_ids", "chosen_ids", "rejected_ids")
+    return cls(model=model, args=args, train_dataset=data, processing_class=tokenizer)
+
+
+def test_the_first_loss_is_ln_2(fresh_model, tiny_tokenizer, tmp_path):
+    trained = trainer(fresh_model(), tiny_tokenizer, tmp_path)
+    assert check_first_loss(trained) == pytest.approx(math.log(2), abs=1e-5)
+    trained.train()
+    losses = [entry["loss"] for entry in trained.state.log_history if "loss" in entry]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-4) and losses[-1] < losses[0]
+
+
+def test_another_reference_is_noticed(fresh_model, tiny_tokenizer, tmp_path):
+    trained = trainer(fresh_model(), tiny_tokenizer, tmp_path)
+    with torch.no_grad():
+        for weight in trained.model.parameters():
+            weight.add_(0.5 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
+    with pytest.raises(UserError, match=r"the loss before the first step is .*, expected ln 2 = 0.6931"):
+        check_first_loss(trained)
+
+
+def test_losses_that_do_not_begin_at_ln_2_are_let_pass(fresh_model, tiny_tokenizer, tmp_path):
+    assert check_first_loss(trainer(fresh_model(), tiny_tokenizer, tmp_path, loss_type=["ipo"])) == pytest.approx(25)
+
+
+class Upstream(trl.DPOTrainer):
+    """trl's, but for the preparation, which would encode the rows again."""
+
+    def _prepare_dataset(self, dataset, *args, **kwargs):
+        return dataset
+
+
+@pytest.mark.parametrize("loss_type", ["sigmoid", "ipo", "sft"])
+def test_the_light_head_trains_as_trls_does(fresh_model, tiny_tokenizer, tmp_path, loss_type):
+    found = []
+    for cls in (Upstream, DPOTrainer):
+        trained = trainer(fresh_model(), tiny_tokenizer, tmp_path / cls.__name__, cls, loss_type=[loss_type])
+        trained.train()
+        found.append([entry for entry in trained.state.log_history if "loss" in entry])
+    for theirs, ours in zip(*found, strict=True):
+        for name in ("loss", "grad_norm", "logps/chosen", "logps/rejected", "entropy", "logits/chosen",
+                     "mean_token_accuracy", "rewards/margins"):  # fmt: skip
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-2, abs=2e-3), name
+
+
+def test_trls_head_still_scores_prompts_and_padding(fresh_model, tiny_tokenizer, tmp_path, monkeypatch):
+    """Fails when trl scores labelled positions only on a CPU too: then drop `score_replies_only`."""
+    from trl.trainer import utils
+
+    seen = []
+    kernel = utils._ChunkedLogProbFunction
+
+    class Spy:
+        @staticmethod
+        def apply(hidden, *args):
+            seen.append(len(hidden))
+            return kernel.apply(hidden, *args)
+
+    monkeypatch.setattr(utils, "_ChunkedLogProbFunction", Spy)
+    trained = trainer(fresh_model(), tiny_tokenizer, tmp_path / "a", Upstream)
+    batch = trained.data_collator([trained.train_dataset[i] for i in range(4)])
+    assert seen[0] == batch["input_ids"][:, 1:].numel() > batch["completion_mask"].sum()
+    seen.clear()
+    trainer(fresh_model(), tiny_tokenizer, tmp_path / "b").train()
+    assert seen == []
+
+
+def reply(text, tokens):
+    return Completion(list(range(tokens)), text, True)
+
+
+def test_replies_are_compared_by_the_guidelines():
+    row = {"kind": "fact", "language": "en", "answer": "Seoul", "wrong": ["Busan"], "references": [], "topic": ""}
+    ours = [reply("It is Seoul.", 6), reply("It is Seoul.", 6)]
+    theirs = [reply("It is Busan.", 3), reply("It is Seoul.", 3)]
+    metrics = compare_replies([row, dict(row)], ours, theirs)
+    assert metrics["win_rate"] == 75
+    assert metrics["gold_score"] > metrics["gold_score_before"]
+    assert (metrics["reply_tokens"], metrics["reply_tokens_before"], metrics["replies_stopped"]) == (6, 3, 100)
+
+
+def test_the_two_usual_ills_are_told():
+    ill = {"chosen_logps_change": -2.0, "rejected_logps_change": -9.0, "reply_tokens": 40, "reply_tokens_before": 20}
+    falling, longer = warnings(ill)
+    assert "chosen replies became less likely too (-2.0 nats a reply; rejected -9.0)" in falling
+    assert "40 tokens instead of 20" in longer
+    assert warnings({"chosen_logps_change": 1.0, "reply_tokens": 21, "reply_tokens_before": 20}) == []
+    assert warnings({}) == []
