@@ -12,6 +12,7 @@ from aji.errors import report_errors
 COMMANDS = {
     "chat": ("aji.app.terminal", "talk to a model, streaming, in the terminal"),
     "tokens": ("aji.tokenview", "show how a tokenizer cuts a text, in colour"),
+    "experiment": ("aji.evals.experiment", "measure a claim on a model, and draw it"),
     "report": ("aji.report", "collect the measurements of all stages in one page"),
 }
 

@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from aji.callbacks import duration
 from aji.errors import UserError
 from aji.manifest import MANIFEST, METRICS, read_json, write_text
+from aji.report import trial
 from aji.report.tables import markdown
 from aji.report.truthful import character_table, truthful_table
 
@@ -22,6 +23,8 @@ KNOWLEDGE = {
     "people_rare": "people rarely\nmentioned",
     "people_never": "people never\nmentioned",
 }
+
+BY_TRIAL = ("rlvr", "rlhf")  # recipes whose loss says nothing
 
 
 def write_report(folder: Path) -> Path:
@@ -37,7 +40,7 @@ def write_report(folder: Path) -> Path:
     if not stages:
         raise UserError(f"{folder} holds no finished stage: give the folder of a chain, for instance runs/laptop.")
     parts = [f"# {folder}", _costs(stages)]
-    for picture in (_loss(stages, folder), _exam(stages, folder)):
+    for picture in (_loss(stages, folder), _exam(stages, folder), *_trial(stages, folder)):
         parts += [f"![{picture.stem.replace('_', ' ')}]({picture.name})"] if picture else []
     for title, table in (("What it does not know", truthful_table(stages)), ("Character", character_table(stages))):
         parts += [f"## {title}", table] if table else []
@@ -74,8 +77,8 @@ def _figures(metrics: dict) -> dict:
 def _loss(stages: list[tuple], folder: Path) -> Path | None:
     histories = {
         path.name: [entry for entry in read_json(path / "log_history.json") if "loss" in entry]
-        for _, _, path in stages
-        if (path / "log_history.json").is_file()
+        for manifest, _, path in stages
+        if (path / "log_history.json").is_file() and manifest.get("recipe") not in BY_TRIAL
     }
     histories = {name: history for name, history in histories.items() if history}
     if not histories:
@@ -86,6 +89,16 @@ def _loss(stages: list[tuple], folder: Path) -> Path | None:
         axis.set(title=name, xlabel="step", ylabel="loss (nats per token)")
         axis.grid(alpha=0.3)
     return _save(figure, folder / "loss.png")
+
+
+def _trial(stages: list[tuple], folder: Path) -> list[Path | None]:
+    """How learning by trial went: against its demonstrators, and in the replies."""
+    found = [(path, metrics) for manifest, metrics, path in stages if manifest.get("recipe") == "rlvr"]
+    if not found:
+        return []
+    path, metrics = found[-1]
+    history = read_json(path / "log_history.json")
+    return [trial.beyond(history, metrics, folder / "beyond.png"), trial.over_steps(history, folder / "steps.png")]
 
 
 def _exam(stages: list[tuple], folder: Path) -> Path | None:
