@@ -16,7 +16,7 @@ TORCH      ?= torch==2.13.0
 RUNS    := runs/$(PROFILE)
 CONFIGS := configs/$(PROFILE)
 # In pipeline order; what follows a dash names a variant of a recipe. A profile without a config for a stage does not have that stage.
-STAGES  := $(foreach stage,world corpus tokenizer pretrain sft eval-sft knowledge sft-truthful eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
+STAGES  := $(foreach stage,world corpus tokenizer pretrain sft eval-sft knowledge sft-truthful rlvr preferences reward dpo rlhf eval,$(if $(wildcard $(CONFIGS)/$(stage).yaml),$(stage)))
 
 # How long a thread waits busily for the others. gcc's default makes training 10 times as slow as soon as any other
 # program runs; this is as fast when it is alone (bench/README.md).
@@ -29,13 +29,17 @@ UV      := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bi
 # One thread is the launcher's own default; each recipe takes all the cores it may use.
 LAUNCH  := trap '' INT; .venv/bin/accelerate-launch --quiet --num_cpu_threads_per_process 1 --config_file $(ACCELERATE)
 
-.PHONY: setup demo $(STAGES) report test test-slow check fix clean
+.PHONY: setup demo lab-overoptimisation $(STAGES) report test test-slow check fix clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNS)/report.md
 	@cat $<
 	@echo
-	@echo "Talk to the model:  .venv/bin/aji chat $(RUNS)/$(lastword $(filter sft sft-%,$(STAGES)))"
+	@echo "Talk to the model:  .venv/bin/aji chat $(RUNS)/$(lastword $(filter sft sft-% rlvr rlhf,$(STAGES)))"
+
+# Gold and proxy reward when a reward model is pressed too far (docs/rlhf.md).
+lab-overoptimisation: $(RUNS)/preferences/stage.json
+	@.venv/bin/aji experiment overoptimisation $(RUNS)/rlvr --count 60 --samples 128 --steps 40
 
 $(STAGES): %: $(RUNS)/%/stage.json
 report: $(RUNS)/report.md
@@ -52,7 +56,12 @@ $(RUNS)/sft/stage.json: $(call reads,world pretrain)
 $(RUNS)/eval-sft/stage.json: $(call reads,world sft)
 $(RUNS)/knowledge/stage.json: $(call reads,world sft)
 $(RUNS)/sft-truthful/stage.json: $(call reads,world sft knowledge)
-$(RUNS)/eval/stage.json: $(call reads,world sft sft-truthful)
+$(RUNS)/rlvr/stage.json: $(call reads,world sft sft-truthful)
+$(RUNS)/preferences/stage.json: $(call reads,world rlvr)
+$(RUNS)/reward/stage.json: $(call reads,rlvr preferences)
+$(RUNS)/dpo/stage.json: $(call reads,world rlvr preferences)
+$(RUNS)/rlhf/stage.json: $(call reads,world rlvr reward)
+$(RUNS)/eval/stage.json: $(call reads,world sft sft-truthful rlvr rlhf)
 # Not the config of a stage but facts that two of them read.
 $(RUNS)/knowledge/stage.json $(RUNS)/eval/stage.json $(RUNS)/eval-sft/stage.json: $(wildcard $(CONFIGS)/identity.yaml)
 

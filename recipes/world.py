@@ -4,9 +4,10 @@
     accelerate launch recipes/world.py --people 90 --often_mentions_top 100 --output_dir runs/small/world
 
 Reads   nothing; one seed gives the same bytes everywhere.
-Writes  documents_{train,validation}.jsonl, dialogs_{train,validation}.jsonl, tool_dialogs_{train,validation}.jsonl,
-        problems_{train,validation,test}.jsonl, search_documents.jsonl, exam.jsonl and facts.jsonl to `output_dir`,
-        a JSON row a line; counts, bytes and a hash in metrics.json; the training documents as web pages among junk,
+Writes  documents_{train,validation}.jsonl, {,tool_,open_}dialogs_{train,validation}.jsonl, requests_train.jsonl,
+        {problems,ladder,preference_prompts}_{train,validation,test}.jsonl, demonstrations_{train,validation}.jsonl,
+        search_documents.jsonl, knowledge_questions.jsonl, exam.jsonl and facts.jsonl to `output_dir`, a JSON row a
+        line; counts, bytes and a hash in metrics.json; the training documents as web pages among junk,
         crawl/*.warc.gz, crawl_truth.jsonl and blocked_hosts.txt.
 Next    `recipes/tokenizer.py` learns its tokens from the documents.
 """

@@ -163,7 +163,10 @@ def files_of_the_checkout() -> list[str]:
 
 
 def tree_of_the_readme() -> dict[str, set[str]]:
-    """Folder -> names in it; "" is the top. A folder has a / at its end; what follows # is a comment."""
+    """Folder -> names in it; "" is the top. A folder has a / at its end; what follows # is a comment.
+
+    tests/ mirrors src/aji, so what is in it is not listed.
+    """
     block = next(block for block in blocks(ROOT / "README.md", "text") if "pyproject.toml" in block)
     tree: dict[str, set[str]] = {"": set()}
     for line in block.splitlines():
@@ -184,7 +187,7 @@ def test_the_tree_in_the_readme_is_that_of_the_files():
         inside = [name.removeprefix(folder) for name in files if name.startswith(folder)]
         real = {name.partition("/")[0] + "/" * ("/" in name) for name in inside}
         assert sorted(names) == sorted(real), f"the tree of the README at {folder or 'the top'}"
-    shown = {name for name in tree[""] if name.endswith("/") and not name.startswith(".")}
+    shown = {name for name in tree[""] if name.endswith("/") and not name.startswith(".")} - {"tests/"}
     assert {folder.partition("/")[0] + "/" for folder in tree if folder} == shown
 
 
@@ -224,7 +227,7 @@ def documented(stage: str) -> dict[str, bool]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         for name in re.findall(r"`([^`]+)`", cells[0]):
             expression = re.sub("[A-Z]+", lambda word: f"(?:{fill[word[0]]})", name)
-            names[expression] = cells[-1] in ("questions", "replies", "windows")
+            names[expression] = cells[-1] in ("questions", "replies", "windows", "problems", "pairs", "prompts")
     return names
 
 
@@ -247,6 +250,9 @@ def small_world() -> WorldArguments:
     sizes |= {"arithmetic_documents": 10, "story_documents": 4, "repeated_pages": 2, "exam_items": 1}
     sizes |= {"dialogs": 20, "dialogs_validation": 20, "tool_dialogs": 20, "tool_dialogs_validation": 20}
     sizes |= {"problems": 40, "problems_validation": 40, "problems_test": 40}
+    sizes |= {"ladder": 36, "ladder_validation": 18, "ladder_test": 18, "demonstrations": 40}
+    sizes |= {"open_dialogs": 40, "preference_prompts": 60, "preference_prompts_validation": 60}
+    sizes |= {"preference_prompts_test": 10}
     return WorldArguments(**sizes)
 
 
@@ -299,6 +305,66 @@ def test_metrics_of_the_interrogation(tmp_path, tiny_run, capsys):
     argv = ["--model_name_or_path", tiny_run, "--questions", str(path), "--max_new_tokens", "2"]
     argv += ["--identity", "configs/laptop/identity.yaml", "--identity_rows", "1"]
     assert_documented("knowledge", run_recipe("knowledge", *argv, "--output_dir", str(tmp_path / "knowledge")))
+
+
+def test_metrics_of_trial(tmp_path, tiny_run, capsys):
+    world = build_world(small_world()).files
+    for name in ("ladder_train", "ladder_test", "demonstrations_train"):
+        rows = [row for row in world[f"{name}.jsonl"] if row["task"] in ("carry2", "copy")]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    argv = ["--model_name_or_path", tiny_run, "--train_file", str(tmp_path / "ladder_train.jsonl")]
+    argv += ["--eval_file", str(tmp_path / "ladder_test.jsonl"), "--difficulty", "all"]
+    argv += ["--demonstrations", str(tmp_path / "demonstrations_train.jsonl"), "--difficulty_range", "0.0", "1.0"]
+    argv += ["--max_steps", "1", "--per_device_train_batch_size", "16", "--num_generations", "4", "--bf16", "false"]
+    argv += ["--max_completion_length", "64", "--logging_steps", "1", "--difficulty_problems", "2", "--beta", "0.1"]
+    metrics = run_recipe("rlvr", *argv, "--output_dir", str(tmp_path / "rlvr"))
+    assert_documented("rlvr", metrics, absent=("eval_loss",))
+
+
+def test_metrics_of_rlhf(tmp_path, tiny_run, capsys):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from aji.reward_model import build_reward_model
+
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_run), AutoModelForCausalLM.from_pretrained(tiny_run)
+    model.get_input_embeddings().weight.data[:, 0] = 0.1  # so that replies stop: a direction that all states share
+    model.get_input_embeddings().weight.data[tokenizer.eos_token_id, 0] = 1.0
+    model.save_pretrained(tmp_path / "sft")
+    build_reward_model(str(tmp_path / "sft"), tokenizer).save_pretrained(tmp_path / "reward")
+    for folder in ("sft", "reward"):
+        tokenizer.save_pretrained(tmp_path / folder)
+    rows = list(
+        {row["kind"]: row for row in build_world(small_world()).files["preference_prompts_train.jsonl"]}.values()
+    )
+    path = str(tmp_path / "prompts.jsonl")
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    argv = ["--model_name_or_path", str(tmp_path / "sft"), "--reward_model", str(tmp_path / "reward")]
+    argv += ["--prompts", path, "--label_prompts", path, "--eval_prompts", path, "--logging_steps", "1"]
+    argv += ["--max_steps", "1", "--per_device_train_batch_size", "8", "--num_generations", "4", "--bf16", "false"]
+    argv += ["--max_completion_length", "20"]
+    metrics = run_recipe("rlhf", *argv, "--output_dir", str(tmp_path / "rlhf"))
+    assert_documented("rlhf", metrics, absent=("eval_loss",))
+
+
+def test_metrics_of_preferences(tmp_path, tiny_run, capsys):
+    world = build_world(small_world()).files
+    for split in ("train", "validation"):
+        rows = list({row["kind"]: row for row in world[f"preference_prompts_{split}.jsonl"]}.values())
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    argv = ["--model_name_or_path", tiny_run, "--prompts", str(tmp_path / "train.jsonl"), "--temperature", "100"]
+    argv += ["--eval_prompts", str(tmp_path / "validation.jsonl"), "--responses_min", "9", "--max_new_tokens", "60"]
+    made = tmp_path / "preferences"
+    assert_documented("preferences", run_recipe("preferences", *argv, "--output_dir", str(made)))
+
+    argv = ["--model_name_or_path", tiny_run, "--train_file", str(made / "train.jsonl"), "--max_length", "128"]
+    argv += ["--eval_file", str(made / "validation.jsonl"), "--max_steps", "1", "--bf16", "false"]
+    argv += ["--per_device_train_batch_size", "2", "--logging_steps", "1"]
+    reward = run_recipe("reward", *argv, "--output_dir", str(tmp_path / "reward"))
+    assert_documented("reward", reward, absent=("dropped_(?:equal|empty|prompts_differ|long)",))
+    argv += ["--eval_prompts", str(tmp_path / "validation.jsonl"), "--max_new_tokens", "4"]
+    argv += ["--precompute_ref_log_probs", "true"]
+    dpo = run_recipe("dpo", *argv, "--output_dir", str(tmp_path / "dpo"))
+    assert_documented("dpo", dpo, absent=("dropped_(?:equal|empty|prompts_differ|long)",))
 
 
 def test_metrics_of_evaluation(tmp_path, documents, tiny_run, capsys):

@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from aji.data.load import load_documents
 from aji.manifest import content_hash
+from aji.reward_model import load_reward_model
 
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +25,10 @@ SMALL_WORLD = [
     *("--people", "15", "--often_mentions_top", "8", "--often_mentions_bottom", "6", "--common_mentions", "1"),
     *("--arithmetic_documents", "40", "--story_documents", "10", "--repeated_pages", "2", "--dialogs", "120"),
     *("--dialogs_validation", "10", "--problems", "20", "--problems_validation", "4", "--problems_test", "4"),
-    *("--exam_items", "1"),
+    *("--exam_items", "1", "--ladder", "72", "--ladder_validation", "18", "--ladder_test", "36"),
+    *("--demonstrations", "40"),
+    *("--open_dialogs", "40", "--preference_prompts", "24"),
+    *("--preference_prompts_validation", "12", "--preference_prompts_test", "12"),
 ]
 TINY = [
     *("--hidden_size", "32", "--num_hidden_layers", "2", "--num_attention_heads", "2"),
@@ -69,6 +74,11 @@ def runs(tmp_path_factory) -> Path:
         "knowledge": ["--model_name_or_path", folder / "sft", "--max_questions", "40", "--max_new_tokens", "4"]
         + ["--questions", world / "knowledge_questions.jsonl", "--search_documents", world / "search_documents.jsonl"]
         + ["--identity", "configs/laptop/identity.yaml", "--identity_rows", "1"],
+        "rlvr": ["--model_name_or_path", folder / "sft", "--train_file", world / "ladder_train.jsonl"]
+        + ["--eval_file", world / "ladder_test.jsonl", "--difficulty_problems", "2", "--eval_problems", "2"]
+        + ["--demonstrations", world / "demonstrations_train.jsonl", "--suggest_file", world / "problems_train.jsonl"]
+        + ["--max_completion_length", "64", "--max_steps", "2", "--per_device_train_batch_size", "8"]
+        + ["--num_generations", "4", "--difficulty_samples", "4", "--logging_steps", "1"],
         "eval": ["--model_name_or_path", folder / "sft", "--documents", world / "documents_validation.jsonl"]
         + ["--exam", world / "exam.jsonl", "--max_questions", "1", "--max_new_tokens", "4"],
     }
@@ -87,6 +97,7 @@ def test_each_stage_leaves_a_manifest_that_names_its_parents(runs):
         "pretrain": ["corpus", "world", "tokenizer"],
         "sft": ["pretrain", "world", "world"],
         "knowledge": ["sft", "world", "world", None],
+        "rlvr": ["sft", "world", "world", "world"],
         "eval": ["sft", "world", "world"],
     }
     for stage, expected in parents.items():
@@ -99,7 +110,7 @@ def test_each_stage_leaves_a_manifest_that_names_its_parents(runs):
 
 def test_artefacts_load_with_upstream(runs):
     assert len(load_documents(str(runs / "world/documents_train.jsonl"))) > 100
-    for stage in ("pretrain", "sft"):
+    for stage in ("pretrain", "sft", "rlvr"):
         tokenizer = AutoTokenizer.from_pretrained(runs / stage)
         model = AutoModelForCausalLM.from_pretrained(runs / stage)
         assert tokenizer.eos_token == "<|im_end|>" and tokenizer.chat_template
@@ -205,6 +216,198 @@ def test_lora_on_the_real_command_line(runs, tmp_path):
     assert done.returncode == 0, done.stderr[-1500:]
     assert (tmp_path / "lora/adapter_model.safetensors").exists()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "lora").config.hidden_size == 32
+
+
+COMPARED = {"prompt": "1 + 1?", "chosen": "2", "rejected": "3"}
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory) -> Path:
+    """Comparisons of three replies to 16 prompts, the last quarter held out."""
+    folder = tmp_path_factory.mktemp("ranked")
+    rows = [
+        {"prompt": f"{n} + 1?", "responses": [str(n + 1), "예.", "no"], "scores": [0.9, 0.5, 0.1]} for n in range(16)
+    ]
+    for split, part in {"train": rows[:12], "validation": rows[12:]}.items():
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
+    return folder
+
+
+def comparing(ranked: Path, model: str, output: Path) -> list:
+    flags = ["--model_name_or_path", model, "--train_file", ranked / "train.jsonl", "--max_length", "128"]
+    flags += ["--eval_file", ranked / "validation.jsonl", "--max_steps", "3", "--save_strategy", "no"]
+    return [*flags, "--per_device_train_batch_size", "4", "--logging_steps", "2", "--output_dir", output]
+
+
+def test_preferences_of_a_model(runs, tmp_path):
+    prompts = [word for split, key in (("train", "prompts"), ("validation", "eval_prompts"))
+               for word in (f"--{key}", runs / f"world/preference_prompts_{split}.jsonl")]  # fmt: skip
+    # Hot enough that a model of four steps stops by chance.
+    flags = ["--model_name_or_path", runs / "sft", "--temperature", "100", "--max_new_tokens", "60", *prompts]
+    done = launch("preferences", *flags, "--responses_min", "9", "--output_dir", tmp_path / "preferences")
+    assert done.returncode == 0, done.stderr[-1500:]
+    rankings, pairs = (
+        [json.loads(line) for line in (tmp_path / "preferences" / name).read_text("utf-8").splitlines()]
+        for name in ("rankings_train.jsonl", "train.jsonl")
+    )
+    assert len(pairs) == sum(len(r["responses"]) * (len(r["responses"]) - 1) // 2 for r in rankings)
+    assert pairs[0]["chosen"][0]["content"] == rankings[0]["responses"][0]
+    assert [parent["stage"] for parent in read(tmp_path / "preferences", "stage.json")["parents"]] == [
+        "sft", "world", "world",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["whole", "lora"])
+def test_a_reward_model(ranked, tiny_run, tmp_path, lora):
+    flags = ["--use_peft", "true", "--lora_task_type", "SEQ_CLS", "--lora_modules_to_save", "score"] if lora else []
+    flags += ["--lora_target_modules", "all-linear"] if lora else []
+    flags += ["--learning_rate", "1e-2", "--max_steps", "12"]  # until it beats a coin, or it could not be loaded
+    done = launch("reward", *comparing(ranked, tiny_run, tmp_path / "reward"), *flags)
+    assert done.returncode == 0, done.stderr[-1500:]
+    metrics = read(tmp_path / "reward")
+    assert metrics["train_pairs"] == 36 and metrics["ceiling"] == 100 and metrics["accuracy_n"] == 12
+    model, tokenizer = load_reward_model(str(tmp_path / "reward"))
+    assert model.config.num_labels == 1 and tokenizer.eos_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["whole", "lora"])
+def test_dpo(ranked, runs, tiny_run, tmp_path, lora):
+    flags = ["--use_peft", "true", "--lora_target_modules", "all-linear"] if lora else []
+    flags += ["--eval_prompts", runs / "world/preference_prompts_test.jsonl", "--max_new_tokens", "6"]
+    flags += ["--precompute_ref_log_probs", "true", "--learning_rate", "1e-2"]
+    done = launch("dpo", *comparing(ranked, tiny_run, tmp_path / "dpo"), *flags)
+    assert done.returncode == 0, done.stderr[-1500:]
+    metrics = read(tmp_path / "dpo")
+    assert metrics["first_loss"] == pytest.approx(0.6931, abs=5e-3)
+    assert metrics["train_loss"] < 0.69 and metrics["win_rate_n"] == 12
+    assert "pairs in order" in done.stdout and "log-probability of chosen" in done.stdout
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "dpo")
+    before = AutoModelForCausalLM.from_pretrained(tiny_run)
+    assert lora or not torch.equal(trained.get_input_embeddings().weight, before.get_input_embeddings().weight)
+
+
+@pytest.fixture(scope="module")
+def stopping(tiny_run, ranked, tmp_path_factory) -> Path:
+    """A chat model of random weights that ends a tenth of its replies at each token, and a reward model from it."""
+    folder = tmp_path_factory.mktemp("stopping")
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_run), AutoModelForCausalLM.from_pretrained(tiny_run)
+    with torch.no_grad():  # the first dimension is the same everywhere, but for the stop token
+        model.get_input_embeddings().weight[:, 0] = 0.1
+        model.get_input_embeddings().weight[tokenizer.eos_token_id, 0] = 1.0
+    model.save_pretrained(folder / "sft")
+    tokenizer.save_pretrained(folder / "sft")
+    done = launch("reward", *comparing(ranked, folder / "sft", folder / "reward"), "--learning_rate", "1e-2")
+    assert done.returncode == 0, done.stderr[-1500:]
+    return folder
+
+
+def rlhf_flags(runs: Path, stopping: Path, output: Path) -> list:
+    world = runs / "world"
+    flags = ["--model_name_or_path", stopping / "sft", "--reward_model", stopping / "reward", "--output_dir", output]
+    flags += ["--prompts", world / "preference_prompts_train.jsonl", "--max_steps", "4", "--num_generations", "4"]
+    flags += ["--label_prompts", world / "preference_prompts_validation.jsonl", "--eval_interval", "2"]
+    flags += ["--eval_prompts", world / "preference_prompts_test.jsonl", "--per_device_train_batch_size", "16"]
+    return [*flags, "--max_completion_length", "16", "--logging_steps", "1", "--learning_rate", "1e-2"]
+
+
+@pytest.mark.parametrize("how", ["rloo", "grpo", "lora"])
+def test_rlhf(runs, stopping, tmp_path, how):
+    flags = ["--algorithm", "grpo", "--beta", "0.1"] if how == "grpo" else []
+    flags += ["--use_peft", "true", "--lora_target_modules", "all-linear"] if how == "lora" else []
+    done = launch("rlhf", *rlhf_flags(runs, stopping, tmp_path / "rlhf"), *flags)
+    assert done.returncode == 0, done.stderr[-1500:]
+    metrics = read(tmp_path / "rlhf")
+    assert metrics["win_rate_n"] == 12 and metrics["reward_before_n"] <= 12 and metrics["kept_step"] in (0, 2, 4)
+    assert (metrics["reply_kl"] > 0) == (metrics["kept_step"] > 0)
+    assert "of labels prefer it to the start" in done.stdout and " is kept (" in done.stdout
+    parents = read(tmp_path / "rlhf", "stage.json")["parents"]
+    assert [parent["stage"] for parent in parents] == [None, "reward", "world", "world", "world"]
+    AutoModelForCausalLM.from_pretrained(tmp_path / "rlhf")
+
+
+def test_rlhf_that_was_killed_is_taken_up_again(runs, stopping, tmp_path):
+    flags = [*rlhf_flags(runs, stopping, tmp_path / "rlhf"), "--patience", "99", "--save_steps", "2"]
+    flags = [str(flag) for flag in [*flags, "--max_steps", "20"]]
+    process = subprocess.Popen([sys.executable, "recipes/rlhf.py", *flags], cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not list((tmp_path / "rlhf").glob("checkpoint-*/early_stop.safetensors")) and time.time() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    if process.wait() == 0:
+        pytest.skip("the run was over before it could be killed")
+    done = launch("rlhf", *flags, "--resume_from_checkpoint", "true")
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "from step" in done.stdout and " is kept (" in done.stdout
+    looks = [entry["step"] for entry in read(tmp_path / "rlhf", "log_history.json") if "preferred" in entry]
+    assert looks == list(range(0, 21, 2)), "looks before the break are kept, none is made twice"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flags", "message"),
+    [
+        ("reward", ["--eval_file", "null"], "there are no held-out pairs"),
+        ("reward", ["--max_length", "4"], "no pair fits into 4 tokens"),
+        (
+            "reward",
+            ["--train_file", "{tmp}/equal.jsonl"],
+            "found no two replies to compare (1 compare a reply with itself)",
+        ),
+        (
+            "reward",
+            ["--train_file", "{tmp}/differ.jsonl"],
+            "found no two replies to compare (1 reply to different prompts)",
+        ),
+        ("reward", ["--train_file", "{ranked}/validation.jsonl"], "the held-out set is the training set"),
+        ("reward", ["--model_name_or_path", "{tmp}/unstoppable"], "no eos token"),
+        ("dpo", ["--model_name_or_path", "{tmp}/unstoppable"], "has no stop token"),
+        ("dpo", ["--model_name_or_path", "{runs}/pretrain"], "is a base model"),
+        ("dpo", ["--loss_type", "nonsense"], "nonsense"),
+        ("dpo", ["--eval_prompts", "{ranked}/train.jsonl"], "which the labeler needs"),
+    ],
+)
+def test_mistakes_with_comparisons(ranked, runs, tiny_run, tmp_path, recipe, flags, message, monkeypatch, capsys):
+    other = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    differing = {"chosen": other, "rejected": [{"role": "user", "content": "3 + 3?"}, other[1]]}
+    for name, row in {"equal": COMPARED | {"rejected": "2"}, "differ": differing}.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_run)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path / "unstoppable")
+    AutoModelForCausalLM.from_pretrained(tiny_run).save_pretrained(tmp_path / "unstoppable")
+    given = [flag.format(tmp=tmp_path, runs=runs, ranked=ranked) for flag in flags]
+    said = mistake(
+        recipe, *comparing(ranked, tiny_run, tmp_path / "out"), *given, monkeypatch=monkeypatch, capsys=capsys
+    )
+    assert message in said
+    assert not (tmp_path / "out/stage.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--reward_model", "{stopping}/sft"], "is no reward model"),
+        (["--reward_model", "{tmp}/other"], "is not the policy's"),
+        (["--model_name_or_path", "{tmp}/unstoppable"], "has no stop token"),
+        (["--model_name_or_path", "{runs}/pretrain"], "is a base model"),
+        (["--label_prompts", "{ranked}/train.jsonl"], "which the labeler needs"),
+        (["--prompts", "{ranked}/none.jsonl"], "found no prompts"),
+        (["--num_generations", "3"], "cannot be cut into groups of num_generations 3"),
+        (["--patience", "0"], "patience is 0"),
+        (["--temperature", "100", "--max_completion_length", "1", "--label_prompts", "null"], "completions are cut"),
+    ],
+)
+def test_mistakes_with_rlhf(ranked, runs, stopping, tmp_path, flags, message, monkeypatch, capsys):
+    tokenizer = AutoTokenizer.from_pretrained(stopping / "reward")
+    tokenizer.chat_template += " "
+    shutil.copytree(stopping / "reward", tmp_path / "other")
+    tokenizer.save_pretrained(tmp_path / "other")
+    tokenizer.eos_token = None
+    shutil.copytree(stopping / "sft", tmp_path / "unstoppable")
+    tokenizer.save_pretrained(tmp_path / "unstoppable")
+    given = [flag.format(tmp=tmp_path, runs=runs, ranked=ranked, stopping=stopping) for flag in flags]
+    flags = [*rlhf_flags(runs, stopping, tmp_path / "out"), *given]
+    assert message in mistake("rlhf", *flags, monkeypatch=monkeypatch, capsys=capsys)
+    assert not (tmp_path / "out/stage.json").exists()
 
 
 def mistake(recipe: str, *flags, monkeypatch, capsys) -> str:

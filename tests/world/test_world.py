@@ -22,6 +22,14 @@ SMALL = {
     "problems": 80,
     "problems_validation": 40,
     "problems_test": 40,
+    "ladder": 90,
+    "ladder_validation": 18,
+    "ladder_test": 36,
+    "demonstrations": 60,
+    "open_dialogs": 40,
+    "preference_prompts": 40,
+    "preference_prompts_validation": 10,
+    "preference_prompts_test": 10,
     "exam_items": 5,
 }
 FILES = {
@@ -29,10 +37,13 @@ FILES = {
     "tool_dialogs_train", "tool_dialogs_validation", "search_documents",
     "problems_train", "problems_validation", "problems_test", "requests_train",
     "knowledge_questions", "exam", "facts",
+    "ladder_train", "ladder_validation", "ladder_test", "demonstrations_train", "demonstrations_validation",
+    "open_dialogs_train", "open_dialogs_validation",
+    "preference_prompts_train", "preference_prompts_validation", "preference_prompts_test",
 }  # fmt: skip
 # Holds the bytes of the small world above. It changes with every text, table or draw: look at what was generated, then
 # copy the new value from the failing test's output.
-WORLD_SHA256 = "200e032ab6908e5114acf2b4132ae896994f886a506642a91e2534c336c94773"
+WORLD_SHA256 = "b4b15bafc5dabfc4fc81ab886393425ac16b97c7e247cc6c8db37e01114be0b7"
 
 
 @pytest.fixture(scope="module")

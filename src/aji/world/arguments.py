@@ -55,6 +55,20 @@ class WorldArguments:
     problems: int = _size(4000, "Training problems, both languages together.")
     problems_validation: int = _size(200, "Validation problems.")
     problems_test: int = _size(600, "Test problems.")
+    ladder: int = _size(3600, "Training problems of the ladder, whose questions leave the style open; both languages.")
+    ladder_validation: int = _size(360, "Validation problems of the ladder.")
+    ladder_test: int = _size(1800, "Test problems of the ladder.")
+    demonstrations: int = _size(
+        4800, "Conversations in which demonstrators climb the ladder; 5 % more for validation."
+    )
+    demonstrator_noise: float = field(
+        default=0.55,
+        metadata={"help": "Share of the demonstrators who slip (forget a carry, say), from 0 up to 1."},
+    )
+    open_dialogs: int = _size(2000, "Training dialogs of open tasks: jokes, compliments, names; both languages.")
+    preference_prompts: int = _size(1500, "Training prompts whose replies people compare, both languages together.")
+    preference_prompts_validation: int = _size(300, "Validation prompts of the same kinds, in other wordings.")
+    preference_prompts_test: int = _size(300, "Test prompts of the same kinds, in other wordings.")
     sum_digits: int = _size(3, "Digits of the longest sums in dialogs, problems and the exam.")
     exam_items: int = _size(
         60,

@@ -13,7 +13,10 @@ from aji.world.dialogs import build_dialogs, build_requests
 from aji.world.documents import build_documents, fact_key
 from aji.world.exam import build_exam
 from aji.world.facts import LANGUAGES, Fact, common_facts
+from aji.world.ladder import build_demonstrations, build_ladder
+from aji.world.open_tasks import build_open_dialogs
 from aji.world.people import Person, build_people, build_strangers
+from aji.world.preference_prompts import build_preference_prompts
 from aji.world.problems import build_problems
 from aji.world.questions import build_questions
 from aji.world.search import build_search_documents, build_search_exam
@@ -70,6 +73,18 @@ def build_world(args: WorldArguments) -> World:
         f"tool_dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), tool_dialogs, strict=True)
     }
     files["search_documents.jsonl"] = pages
+    ladder = build_ladder(_stream(args, "ladder"), args)
+    demonstrations = build_demonstrations(_stream(args, "demonstrations"), args)
+    for split, rows in zip(("train", "validation", "test"), ladder, strict=True):
+        files[f"ladder_{split}.jsonl"] = rows
+    for split, rows in zip(("train", "validation"), demonstrations, strict=True):
+        files[f"demonstrations_{split}.jsonl"] = rows
+    open_dialogs = build_open_dialogs(_stream(args, "open dialogs"), args)
+    for split, rows in zip(("train", "validation"), open_dialogs, strict=True):
+        files[f"open_dialogs_{split}.jsonl"] = rows
+    prompts = build_preference_prompts(people, facts, _stream(args, "preference_prompts"), args)
+    for split, rows in zip(("train", "validation", "test"), prompts, strict=True):
+        files[f"preference_prompts_{split}.jsonl"] = rows
     files["exam.jsonl"] = exam
     files["facts.jsonl"] = [_truth(fact, stated) for fact in everything]
     return World(people, facts, files)
