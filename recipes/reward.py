@@ -20,7 +20,7 @@ from aji.data.preferences import PreferenceArguments, count_swapped, encode_pref
 from aji.errors import UserError
 from aji.evals.pairs import pair_metrics
 from aji.fit import fit
-from aji.preferences import token_rows
+from aji.preferences import token_rows, whole_conversations
 from aji.reward_model import build_reward_model, score
 from aji.stage import Stage, StageArguments, run
 from aji.tokenizer import load_tokenizer
@@ -50,12 +50,8 @@ def main(
 
     length = training_args.max_length
     train_rows, eval_rows = (encode_preferences(rows, tokenizer, length, dropped) for rows in (pairs, held_out))
-    # RewardTrainer reads whole conversations.
-    whole = [
-        [row | {side: row["prompt_ids"] + row[side] for side in ("chosen_ids", "rejected_ids")} for row in rows]
-        for rows in (train_rows, eval_rows)
-    ]
-    train_set, eval_set = (token_rows(rows, "chosen_ids", "rejected_ids") for rows in whole)
+    train_rows, eval_rows = whole_conversations(train_rows), whole_conversations(eval_rows)
+    train_set, eval_set = (token_rows(rows, "chosen_ids", "rejected_ids") for rows in (train_rows, eval_rows))
     training_args.remove_unused_columns = False  # length is for the sampler
     trainer = RewardTrainer(
         model=model,
@@ -72,7 +68,7 @@ def main(
 
     counted = {"train_pairs": len(train_rows), "swapped_pairs": count_swapped(pairs)}
     counted |= {f"dropped_{reason}": count for reason, count in dropped.items()}
-    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in whole[0]) // len(train_rows)
+    tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in train_rows) // len(train_rows)
     fit(trainer, stage, tokens, evaluate=lambda: counted | evaluate())
 
 

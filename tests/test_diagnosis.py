@@ -61,6 +61,12 @@ def test_answer_never_in_the_expected_place():
     assert "100 % of the replies hold no answer where one is looked for" in text
 
 
+def test_a_reward_near_zero_names_what_to_train_instead_whatever_the_cause():
+    for texts in (["I think so"] * 40, ["The answer is 3."] * 40):
+        (text,) = diagnose([look([0.0] * 40, texts=texts)], 1e-4, 64, "Train sums instead.")
+        assert "reward near zero (0.000)" in text and text.endswith("Train sums instead.")
+
+
 def test_nothing_can_be_judged():
     (text,) = diagnose([look([NAN] * 40)], 1e-4, 64)
     assert "No reward can judge" in text

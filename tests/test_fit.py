@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -91,3 +93,14 @@ def test_other_schedules_are_left_alone(tmp_path):
     args = arguments(tmp_path, "--lr_scheduler_type", "linear")
     set_decay(OptimizerArguments(), args, rows=100)
     assert not args.lr_scheduler_kwargs
+
+
+def test_a_run_without_a_step_is_no_run(tmp_path, tiny_model):
+    class Empty:
+        args, model, eval_dataset = arguments(tmp_path), tiny_model, None
+        state = TrainerState(global_step=0)
+        add_callback = remove_callback = lambda self, callback: None
+        train = lambda self, **kwargs: SimpleNamespace(metrics={})  # noqa: E731
+
+    with pytest.raises(UserError, match="the training set is smaller than one batch"):
+        fit.fit(Empty(), SimpleNamespace(checkpoint=None, metrics={}, output_dir=tmp_path), 128)

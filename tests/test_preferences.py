@@ -64,3 +64,14 @@ def test_prompts_must_be_of_the_world(tmp_path):
         load_prompts(str(path))
     with pytest.raises(UserError, match="found no such file. Make the prompts with recipes/world.py"):
         load_prompts(str(tmp_path / "none.jsonl"))
+
+
+def test_prompts_of_some_kinds(tmp_path):
+    keys = dict.fromkeys(("answer", "references", "topic"), "")
+    rows = [{"prompt": [], "kind": kind, "language": "en", **keys} for kind in ("joke", "fact", "joke")]
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row["kind"] for row in load_prompts(str(path), kinds=["joke"])] == ["joke", "joke"]
+    assert len(load_prompts(str(path), 2)) == 2
+    with pytest.raises(UserError, match="no prompt of the kinds jok. There are: fact, joke"):
+        load_prompts(str(path), kinds=["jok"])

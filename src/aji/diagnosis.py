@@ -102,16 +102,15 @@ def _why_dead(now: dict[str, float], longest: int, instead: str) -> str:
     if now["groups_equal"] > now["groups_wrong"]:
         return f"{flat}: all completions get one reward, neither right nor wrong. Add a reward that tells them apart."
     if now["truncated_share"] > 0.5:
-        return f"{flat}: {100 * now['truncated_share']:.0f} % are cut at max_completion_length {longest}. Raise it."
-    if now["unanswered_share"] > 0.5:
-        return (
-            f"{flat}: {100 * now['unanswered_share']:.0f} % of the replies hold no answer where one is looked for "
+        cause = f"{100 * now['truncated_share']:.0f} % are cut at max_completion_length {longest}. Raise it."
+    elif now["unanswered_share"] > 0.5:
+        cause = (
+            f"{100 * now['unanswered_share']:.0f} % of the replies hold no answer where one is looked for "
             "(boxed, ####, 'the answer is', the last number). Show the form in SFT first, or add the format reward."
         )
-    reward = f"reward near zero ({now['mean_reward']:.3f})"
-    return (
-        f"{flat}: {reward}, all completions are wrong, so the problems are too hard for this model. {instead}".strip()
-    )
+    else:
+        cause = "all completions are wrong, so the problems are too hard for this model."
+    return f"{flat}: reward near zero ({now['mean_reward']:.3f}), {cause} {instead}".strip()
 
 
 def _why_still(history: list[dict[str, float]], learning_rate: float) -> list[str]:

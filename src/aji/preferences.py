@@ -133,6 +133,12 @@ def write_rows(path, rows: Sequence[Mapping]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
+def whole_conversations(rows: Sequence[Mapping]) -> list[dict]:
+    """Encoded pairs whose `chosen_ids` and `rejected_ids` begin with the prompt, as a reward model reads them."""
+    sides = ("chosen_ids", "rejected_ids")
+    return [{**row, **{side: row["prompt_ids"] + row[side] for side in sides}} for row in rows]
+
+
 def token_rows(rows: Sequence[Mapping], *columns: str) -> Dataset:
     """Rows of tokens as a data set with these columns, and `length`, by which rows of about one length are batched."""
     return Dataset.from_list(

@@ -34,7 +34,7 @@ from aji.evals.proxy_curves import fit_best_of_n, fit_rl, table, together
 from aji.machine import keep_freed_memory
 from aji.manifest import write_json
 from aji.model import load_model
-from aji.preferences import gold_scores, load_prompts, reply, token_rows
+from aji.preferences import gold_scores, load_prompts, reply, token_rows, whole_conversations
 from aji.report import overoptimisation as pictures
 from aji.reward_model import build_reward_model, score
 from aji.rlhf import Reward, RLOOTrainer, load_any_prompts, reply_kl
@@ -107,11 +107,7 @@ def train_reward_model(lab: Lab, kind: Kind, pairs: list, held_out: list, seed: 
     changes = {} if kind.layers is None else {"num_hidden_layers": kind.layers}
     model = build_reward_model(lab.model, tokenizer, dtype="float32", **changes)
     rows, others = (
-        [
-            row | {side: row["prompt_ids"] + row[side] for side in ("chosen_ids", "rejected_ids")}
-            for row in encode_preferences(part, tokenizer, lab.max_length, {})
-        ]
-        for part in (pairs, held_out)
+        whole_conversations(encode_preferences(part, tokenizer, lab.max_length, {})) for part in (pairs, held_out)
     )
     steps = len(rows) // 32
     args = RewardConfig(

@@ -12,8 +12,9 @@ from aji.generate import for_many, generate
 from aji.manifest import write_json
 from aji.report import trial
 from aji.rewards import is_right, readable
+from aji.world.facts import LANGUAGES
 from aji.world.korean import josa
-from aji.world.ladder import LANGUAGES, REQUESTS, draw_exercises
+from aji.world.ladder import REQUESTS, draw_exercises
 
 
 BUDGETS = (2, 4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128)
