@@ -39,7 +39,7 @@ demo: $(RUNS)/report.md
 
 # Gold and proxy reward when a reward model is pressed too far (docs/rlhf.md).
 lab-overoptimisation: $(RUNS)/preferences/stage.json
-	@.venv/bin/aji experiment overoptimisation $(RUNS)/rlvr --count 60 --samples 128 --steps 40
+	@.venv/bin/aji experiment overoptimisation $(RUNS)/rlvr --count 48 --samples 256 --steps 16
 
 $(STAGES): %: $(RUNS)/%/stage.json
 report: $(RUNS)/report.md
@@ -59,11 +59,11 @@ $(RUNS)/sft-truthful/stage.json: $(call reads,world sft knowledge)
 $(RUNS)/rlvr/stage.json: $(call reads,world sft sft-truthful)
 $(RUNS)/preferences/stage.json: $(call reads,world rlvr)
 $(RUNS)/reward/stage.json: $(call reads,rlvr preferences)
-$(RUNS)/dpo/stage.json: $(call reads,world rlvr preferences)
-$(RUNS)/rlhf/stage.json: $(call reads,world rlvr reward)
+$(RUNS)/dpo/stage.json: $(call reads,world knowledge rlvr preferences)
+$(RUNS)/rlhf/stage.json: $(call reads,world knowledge rlvr reward)
 $(RUNS)/eval/stage.json: $(call reads,world sft sft-truthful rlvr rlhf)
-# Not the config of a stage but facts that two of them read.
-$(RUNS)/knowledge/stage.json $(RUNS)/eval/stage.json $(RUNS)/eval-sft/stage.json: $(wildcard $(CONFIGS)/identity.yaml)
+# Not the config of a stage but facts that some of them read.
+$(RUNS)/world/stage.json $(RUNS)/eval/stage.json $(RUNS)/eval-sft/stage.json: $(wildcard $(CONFIGS)/identity.yaml)
 
 $(RUNS)/%/stage.json: $(CONFIGS)/%.yaml | .venv/installed
 	@echo "== $* ($<)"

@@ -20,12 +20,12 @@ from trl import DPOConfig, ModelConfig, get_peft_config
 
 from aji.chatml import gate
 from aji.data.preferences import PreferenceArguments, encode_preferences, load_preference_splits
-from aji.dpo import PreferenceWatch, check_first_loss, compare_replies, warnings
+from aji.dpo import DPOTrainer, PreferenceWatch, check_first_loss, compare_replies, warnings
 from aji.fit import fit
 from aji.model import load_chat_model
 from aji.preferences import load_prompts, reply, token_rows
+from aji.replay import ReplayArguments, build_replay
 from aji.stage import Stage, StageArguments, run
-from aji.upstream import DPOTrainer
 
 
 @dataclass
@@ -41,12 +41,14 @@ class ComparisonArguments:
 def main(
     args: ComparisonArguments,
     data_args: PreferenceArguments,
+    replay_args: ReplayArguments,
     model_args: ModelConfig,
     training_args: DPOConfig,
     stage_args: StageArguments,
 ) -> None:
-    inputs = (model_args.model_name_or_path, data_args.train_file, data_args.eval_file, args.eval_prompts)
-    stage = Stage.start("dpo", args, data_args, model_args, training_args, stage_args, inputs=inputs)
+    files = (data_args.train_file, data_args.eval_file, args.eval_prompts, *replay_args.sources)
+    settings = (args, data_args, replay_args, model_args, training_args, stage_args)
+    stage = Stage.start("dpo", *settings, inputs=(model_args.model_name_or_path, *files))
     set_seed(training_args.seed)
     pairs, held_out, dropped = load_preference_splits(data_args)
     prompts = load_prompts(args.eval_prompts) if args.eval_prompts else []
@@ -62,6 +64,7 @@ def main(
         return reply(model, tokenizer, [row["prompt"] for row in prompts], args.max_new_tokens, **sampling)
 
     before = answers()
+    replay = build_replay(model, tokenizer, replay_args, training_args.seed)
     training_args.remove_unused_columns = False  # length is for the sampler
     trainer = DPOTrainer(
         model=model,
@@ -73,12 +76,14 @@ def main(
     )
     stage.metrics |= {"first_loss": round(check_first_loss(trainer), 4), "train_pairs": len(train_rows)}
     stage.metrics |= {f"dropped_{reason}": count for reason, count in dropped.items()}
+    trainer.replay = replay  # after the look at the first loss, which is that of the pairs
     watch = PreferenceWatch()
     trainer.add_callback(watch)
 
     def evaluate() -> dict:
         found = watch.metrics(training_args.beta)
-        return found | (compare_replies(prompts, answers(), before) if prompts else {})
+        kinds = {pair.get("kind") for pair in pairs}
+        return found | (compare_replies(prompts, answers(), before, kinds) if prompts else {})
 
     tokens = sum(sum(len(row[side]) for side in columns) + len(row["prompt_ids"]) for row in train_rows)
     for warning in warnings(fit(trainer, stage, tokens // len(train_rows), evaluate=evaluate)):
@@ -86,4 +91,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main, ComparisonArguments, PreferenceArguments, ModelConfig, DPOConfig, StageArguments)
+    run(main, ComparisonArguments, PreferenceArguments, ReplayArguments, ModelConfig, DPOConfig, StageArguments)

@@ -28,9 +28,9 @@ from aji.tokenizer import load_tokenizer
 @dataclass
 class PretrainArguments:
     tokenizer_name_or_path: str = field(metadata={"help": "Folder or Hub id of the tokenizer."})
-    chat_file: str | None = field(
-        default=None,
-        metadata={"help": "Conversations to mix with the documents, in ChatML, so that SFT meets no strangers."},
+    chat_file: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Files of conversations to mix with the documents, in ChatML: SFT then meets no strangers."},
     )
     sample_prompts: list[str] = field(
         default_factory=lambda: ["The", "나는"], metadata={"help": "Openings that the model continues now and then."}
@@ -48,7 +48,7 @@ def main(
 ) -> None:
     stage = Stage.start(
         "pretrain", args, data_args, model_args, optimizer_args, training_args, stage_args,
-        inputs=(*data_args.sources, args.chat_file, data_args.eval_file, args.tokenizer_name_or_path),
+        inputs=(*data_args.sources, *args.chat_file, data_args.eval_file, args.tokenizer_name_or_path),
     )  # fmt: skip
     set_seed(training_args.seed)
     tokenizer = load_tokenizer(args.tokenizer_name_or_path)
@@ -57,9 +57,8 @@ def main(
 
     train_documents, eval_documents = load_splits(data_args, kind="documents")
     train_set = pack_documents(train_documents, tokenizer, context)
-    if args.chat_file:
-        chats = pack_documents(load_conversations(args.chat_file), tokenizer, context)
-        train_set = concatenate_datasets([train_set, chats])
+    chats = [pack_documents(load_conversations(source), tokenizer, context) for source in args.chat_file]
+    train_set = concatenate_datasets([train_set, *chats])
     eval_set = pack_documents(eval_documents, tokenizer, context) if eval_documents else None
     print(describe(model, context), f"{len(train_set) * context:,} tokens to train on", sep="\n")
 

@@ -1,7 +1,6 @@
 """Reinforcement learning from human feedback: the model tries, and what a reward model likes is encouraged, in time.
 
     accelerate launch recipes/rlhf.py --config configs/laptop/rlhf.yaml
-    accelerate launch recipes/rlhf.py --config configs/laptop/rlhf.yaml --algorithm grpo --output_dir runs/mine/grpo
     accelerate launch recipes/rlhf.py --config configs/laptop/rlhf.yaml --prompts prompts.jsonl --label_prompts null \\
         --eval_prompts null --kl_budget 8 --output_dir runs/mine/rlhf
 
@@ -25,6 +24,7 @@ from aji.evals.intervals import mean
 from aji.fit import fit
 from aji.model import load_chat_model
 from aji.preferences import load_prompts, reply
+from aji.replay import ReplayArguments, build_replay
 from aji.rlhf import ALGORITHMS, Reward, load_any_prompts, reply_kl, reward_metrics
 from aji.rollout import GRPOConfig, rloo_config
 from aji.stage import Stage, StageArguments, run
@@ -52,18 +52,18 @@ class RLHFArguments:
 def main(
     args: RLHFArguments,
     stop_args: EarlyStopArguments,
+    replay_args: ReplayArguments,
     model_args: ModelConfig,
     training_args: GRPOConfig,
     stage_args: StageArguments,
 ) -> None:
-    files = (args.prompts, stop_args.label_prompts, args.eval_prompts)
+    files = (args.prompts, stop_args.label_prompts, args.eval_prompts, *replay_args.sources)
     inputs = (model_args.model_name_or_path, *args.reward_model, *files)
-    stage = Stage.start("rlhf", args, stop_args, model_args, training_args, stage_args, inputs=inputs)
+    stage = Stage.start("rlhf", args, stop_args, replay_args, model_args, training_args, stage_args, inputs=inputs)
     set_seed(training_args.seed)
     rows = load_any_prompts(args.prompts, args.max_rows, args.kinds)
     held_out = load_prompts(args.eval_prompts) if args.eval_prompts else []
-    labels = (stop_args.label_prompts, stop_args.labels, args.kinds)
-    labelled = load_prompts(*labels) if stop_args.label_prompts else []
+    labelled = load_prompts(stop_args.label_prompts, stop_args.labels, args.kinds) if stop_args.label_prompts else []
     model, tokenizer = load_chat_model(model_args)
     reward = Reward.load(args.reward_model, tokenizer, args.ensemble_penalty)
 
@@ -76,6 +76,7 @@ def main(
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
     )
+    trainer.replay = build_replay(start, tokenizer, replay_args, training_args.seed)
     sampling = {"max_new_tokens": training_args.max_completion_length, "temperature": training_args.temperature}
     sampling |= {"seed": training_args.seed}
     watch = build_early_stop(trainer, start, labelled, rows, sampling, stop_args)
@@ -89,10 +90,10 @@ def main(
         kl = reply_kl(trainer.policy(), start, reward.prompt_ids(asked), after, training_args.temperature)
         for name, replies in (("reward", after), ("reward_before", before)):
             found |= reward_metrics(name, reward.of_replies(held_out, replies))
-        return found | mean("reply_kl", kl) | compare_replies(held_out, after, before)
+        return found | mean("reply_kl", kl) | compare_replies(held_out, after, before, args.kinds)
 
     fit(trainer, stage, evaluate=evaluate, console=RewardConsole(trainer, args.diagnose_steps), watch=watch)
 
 
 if __name__ == "__main__":
-    run(main, RLHFArguments, EarlyStopArguments, ModelConfig, GRPOConfig, StageArguments)
+    run(main, RLHFArguments, EarlyStopArguments, ReplayArguments, ModelConfig, GRPOConfig, StageArguments)

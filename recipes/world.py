@@ -3,9 +3,10 @@
     accelerate launch recipes/world.py --config configs/laptop/world.yaml
     accelerate launch recipes/world.py --people 90 --often_mentions_top 100 --output_dir runs/small/world
 
-Reads   nothing; one seed gives the same bytes everywhere.
+Reads   nothing but who the model is (`identity`, where given); one seed gives the same bytes everywhere.
 Writes  documents_{train,validation}.jsonl, {,tool_,open_}dialogs_{train,validation}.jsonl, requests_train.jsonl,
-        {problems,ladder,preference_prompts}_{train,validation,test}.jsonl, demonstrations_{train,validation}.jsonl,
+        identity_train.jsonl, {problems,ladder,preference_prompts}_{train,validation,test}.jsonl,
+        demonstrations_{train,validation}.jsonl,
         search_documents.jsonl, knowledge_questions.jsonl, exam.jsonl and facts.jsonl to `output_dir`, a JSON row a
         line; counts, bytes and a hash in metrics.json; the training documents as web pages among junk,
         crawl/*.warc.gz, crawl_truth.jsonl and blocked_hosts.txt.
@@ -22,7 +23,7 @@ from aji.world.facts import LANGUAGES
 
 
 def main(args: WorldArguments, stage_args: StageArguments) -> None:
-    stage = Stage.start("world", args, stage_args)
+    stage = Stage.start("world", args, stage_args, inputs=(args.identity,))
     world = build_world(args)
     with stage.writing() as folder:
         stage.metrics |= write_world(world, folder)

@@ -201,6 +201,20 @@ def test_a_flag_takes_an_optional_value_back(write, flags):
     assert parse_plain(write, "limit: 3", *flags).limit is None
 
 
+def test_a_flag_for_one_source_replaces_the_other_of_the_file(write):
+    """`--config configs/laptop/sft.yaml --train_file mine.jsonl`, whose file has a mixture."""
+    from aji.data.load import DataArguments
+
+    file = ["--config", write("mixture: {a.jsonl: 1}\nmax_rows: 3")]
+    mine = config.parse(DataArguments, argv=[*file, "--train_file", "b.jsonl"])[0]
+    assert (mine.train_file, mine.mixture, mine.max_rows) == ("b.jsonl", None, 3)
+    assert config.parse(DataArguments, argv=file)[0].mixture == {"a.jsonl": 1}
+    other = config.parse(DataArguments, argv=["--config", write("train_file: a.txt"), "--mixture", "{b.jsonl: 2}"])[0]
+    assert (other.train_file, other.mixture) == (None, {"b.jsonl": 2})
+    with pytest.raises(UserError, match="found both train_file and mixture"):
+        config.parse(DataArguments, argv=["--train_file", "a", "--mixture", "{b: 1}"])
+
+
 def test_null_is_a_word_where_nothing_is_no_value(write):
     assert parse_plain(write, "name: x", "--name", "null").name == "null"
     with pytest.raises(UserError, match="steps"):

@@ -134,7 +134,7 @@ def test_files_of_the_world_are_those_it_writes(profile, tmp_path):
     small |= {"people": 15, "often_mentions_top": 6, "often_mentions_bottom": 6, "common_mentions": 1}
     small |= {"dialogs": 20, "dialogs_validation": 20, "problems": 40, "problems_validation": 40, "problems_test": 40}
     small |= {"ladder": 36, "ladder_validation": 18, "ladder_test": 18, "demonstrations": 40}
-    small |= {"open_dialogs": 40, "preference_prompts": 40}
+    small |= {"open_dialogs": 40, "preference_prompts": 40, "identity": str(FACTS[0]), "identity_rows": 2}
     world = build_world(WorldArguments(**small))
     write_crawl(world.files["documents_train.jsonl"], WorldArguments(**small), tmp_path)
     written = {f"runs/{profile}/world/{name}" for name in (*world.files, *(path.name for path in tmp_path.iterdir()))}
@@ -165,7 +165,7 @@ def test_make_knows_what_each_stage_reads():
 def test_facts_on_the_identity_parse_and_are_read(path):
     assert load_identity(path).name["en"] and load_identity(path).name["ko"]
     readers = [other for other in CONFIGS if str(path) in strings(read(other))]
-    assert {"knowledge", "eval"} <= {recipe_of(other) for other in readers}
+    assert {"world", "eval"} <= {recipe_of(other) for other in readers}
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (line,) = re.findall(r"^(.*): \$\(wildcard \$\(CONFIGS\)/identity\.yaml\)", makefile, re.M)
     named = set(re.findall(r"\$\(RUNS\)/([\w-]+)/stage\.json", line))

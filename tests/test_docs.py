@@ -273,8 +273,9 @@ def documents(tmp_path_factory) -> str:
 
 
 def test_metrics_of_the_world(tmp_path, capsys):
-    sizes = vars(small_world()).items()
-    argv = [word for key, value in sizes if key != "output_dir" for word in (f"--{key}", str(value))]
+    sizes = {key: value for key, value in vars(small_world()).items() if key != "output_dir" and value is not None}
+    argv = [word for key, value in sizes.items() for word in (f"--{key}", str(value))]
+    argv += ["--identity", "configs/laptop/identity.yaml"]
     assert_documented("world", run_recipe("world", *argv, "--output_dir", str(tmp_path / "world")))
 
 

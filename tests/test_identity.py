@@ -1,4 +1,5 @@
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from aji.identity import (
     Identity,
     build_dialogs,
     draw_identity,
+    fill,
     load_identity,
     system_prompt,
     wordings,
@@ -63,9 +65,21 @@ def test_what_is_taught_is_right_by_the_rules_of_the_test(identity):
 
 def test_the_system_prompt_holds_every_fact(identity):
     for language in LANGUAGES:
-        for wording in range(3):
-            text = system_prompt(identity, language, wording)
-            assert all(value in text for value in identity.values(language).values())
+        assert all(value in system_prompt(identity, language) for value in identity.values(language).values())
+        for wording in wordings(language, "", "system"):
+            assert all(value in fill(wording, identity, language) for value in identity.values(language).values())
+
+
+def test_beside_a_short_system_prompt_only_what_it_says_is_asked(identity):
+    """Else the model would learn to make up the rest."""
+    short = 0
+    for row in build_dialogs(identity, random.Random(3), 60):
+        prompt = "".join(contents(row, "system"))
+        if prompt and not any(word in prompt.lower() for word in ("licence", "라이선스")):
+            short += 1
+            (name,) = re.findall(r"[^\W\d_]+-\dm?", prompt)
+            assert all(name in reply for reply in contents(row, "assistant")), row
+    assert short > 50
 
 
 def test_another_identity_in_the_system_prompt_wins_only_if_the_file_says_so(identity):

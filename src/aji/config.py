@@ -43,6 +43,9 @@ RETIRED = {
     "warmup_ratio": ("warmup_steps", "write warmup_steps: a float below 1 is a share of the run"),
 }
 
+# Keys that say the same in two ways: a flag for one takes back the other that the file sets.
+EITHER = {"train_file": "mixture", "mixture": "train_file"}
+
 
 def parse(*dataclass_types: type, argv: Iterable[str] | None = None, description: str | None = None) -> tuple:
     """One instance of each dataclass, from `--config FILE` (YAML) and flags; a flag wins over the file.
@@ -64,6 +67,9 @@ def parse(*dataclass_types: type, argv: Iterable[str] | None = None, description
     given, rest = parser.parse_known_args(flags, types.SimpleNamespace(**dict.fromkeys(hints, unset)))
     _refuse_rest(rest, parser.fields())
     given = {key: value for key, value in vars(given).items() if value is not unset}
+    replaced = {EITHER[key]: None for key in given if EITHER.get(key) in values and EITHER[key] not in given}
+    values |= replaced
+    parser.set_defaults(**replaced)
 
     for key, value in machine_defaults(values | given).items():
         if key in hints:

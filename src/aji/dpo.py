@@ -1,17 +1,19 @@
 """Direct preference optimisation (Rafailov et al. 2023), watched: its first loss is known, its usual ills are told."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 
 import torch
 from transformers import Trainer, TrainerCallback
 
+from aji import upstream
 from aji.errors import UserError
 from aji.evals.intervals import mean
 from aji.evals.wins import outcomes, win_metrics
 from aji.generate import Completion
 from aji.preferences import gold_scores
+from aji.replay import Replays
 
 
 # Losses that are ln 2 as long as the policy is its reference.
@@ -19,6 +21,10 @@ LN2_LOSSES = {"sigmoid", "sigmoid_norm", "robust"}
 # bf16 rounds the sum of log-probabilities of a reply by some hundredths; beta makes that a thousandth or two.
 TOLERANCE = 0.02
 LONGER = 1.5
+
+
+class DPOTrainer(Replays, upstream.DPOTrainer):
+    """DPO that may learn something else again in every step, so as not to forget it."""
 
 
 def check_first_loss(trainer: Trainer) -> float:
@@ -70,7 +76,12 @@ class PreferenceWatch(TrainerCallback):
         }
 
 
-def compare_replies(rows: Sequence[Mapping], ours: Sequence[Completion], theirs: Sequence[Completion]) -> dict:
+def compare_replies(
+    rows: Sequence[Mapping],
+    ours: Sequence[Completion],
+    theirs: Sequence[Completion],
+    kinds: Collection[str] | None = None,
+) -> dict:
     """Our replies against those of the model before, by the gold labeler: win rates, scores, lengths, stopping."""
     mine, before = gold_scores(rows, ours), gold_scores(rows, theirs)
     known = {
@@ -85,7 +96,7 @@ def compare_replies(rows: Sequence[Mapping], ours: Sequence[Completion], theirs:
     wins = outcomes(rows, [one.text for one in ours], [one.text for one in theirs], judge)
     lengths = [[len(one.ids) for one in side] for side in (ours, theirs)]
     return (
-        win_metrics(rows, wins, *lengths)
+        win_metrics(rows, wins, *lengths, kinds)
         | mean("gold_score", mine)
         | mean("gold_score_before", before)
         | {

@@ -19,6 +19,8 @@ from aji.world.korean import josa
 LANGUAGES = ("en", "ko")
 FACTS = ("name", "makers", "data", "size", "licence", "date", "languages")
 TOPICS = (*FACTS, "other", "human")
+# What a system prompt of one sentence says enough about.
+WHO = ("name", "makers", "other", "human")
 # What stands before a question now and then, so that a wording is not one string of tokens only.
 OPENINGS = {
     "en": ("Hello! ", "Tell me: ", "One question: ", "Hi! ", "Please say: ", "I wonder: "),
@@ -33,6 +35,8 @@ OTHERS = {
     ),
     "test": (("ChatGPT", "챗지피티"), ("Copilot", "코파일럿")),
 }
+# With a fifth the model never looks at its system prompt: what it has learnt by heart is right often enough.
+OTHERS_SHARE = 0.4
 # What the identities of other system prompts are made of: (English, Korean).
 SYLLABLES = (
     *(("ba", "바"), ("lo", "로"), ("mi", "미"), ("ra", "라"), ("to", "토"), ("ne", "네"), ("su", "수"), ("ki", "키")),
@@ -120,32 +124,34 @@ def fill(text: str, identity: Identity, language: str, other: str = "") -> str:
     return josa(text) if language == "ko" else text[:1].upper() + text[1:] if text[:4] == "the " else text
 
 
-def system_prompt(identity: Identity, language: str, wording: int = 0) -> str:
+def system_prompt(identity: Identity, language: str) -> str:
     """All the facts as a system prompt."""
-    return fill(wordings(language, "", "system")[wording], identity, language)
+    return fill(wordings(language, "", "system")[0], identity, language)
 
 
 def build_dialogs(identity: Identity, rng: random.Random, per_topic: int, split: str = "train") -> list[dict]:
     """Conversations `{"messages", "kind", "language"}`, `per_topic` for each topic and language.
 
-    A fifth of them has a system prompt with the facts of somebody else (`system_prompt_wins` says who answers then),
-    and a tenth the identity's own.
+    `OTHERS_SHARE` of them have a system prompt with the facts of somebody else (`system_prompt_wins` says who answers
+    then), and a tenth the identity's own; some of these prompts say only its name and makers.
     """
     rows = []
     for language in LANGUAGES:
         for topic in TOPICS:
             for _ in range(per_topic):
                 draw = rng.random()
-                other = draw_identity(rng) if draw < 0.2 else None
-                shown = other or (identity if draw < 0.3 else None)
+                other = draw_identity(rng) if draw < OTHERS_SHARE else None
+                shown = other or (identity if draw < OTHERS_SHARE + 0.1 else None)
                 speaker = other if other and identity.system_prompt_wins else identity
                 messages = []
+                topics = TOPICS
                 if shown:
-                    prompt = rng.randrange(len(wordings(language, "", "system")))
-                    messages.append({"role": "system", "content": system_prompt(shown, language, prompt)})
+                    topics, said = (WHO, "who") if topic in WHO and rng.random() < 0.5 else (TOPICS, "")
+                    prompt = fill(rng.choice(wordings(language, said, "system")), shown, language)
+                    messages.append({"role": "system", "content": prompt})
                 messages += _turn(speaker, topic, language, split, rng)
                 if rng.random() < 0.15:
-                    messages += _turn(speaker, rng.choice(TOPICS), language, split, rng)
+                    messages += _turn(speaker, rng.choice(topics), language, split, rng)
                 rows.append({"messages": messages, "kind": "identity", "language": language})
     rng.shuffle(rows)
     return rows
@@ -175,7 +181,7 @@ def draw_identity(rng: random.Random) -> Identity:
         tuple(f"{part}-{number}" for part in name),
         tuple(text.format(part) for text, part in zip(form, maker, strict=True)),
         rng.choice(DATA),
-        (f"{size} million parameters", f"매개변수 {size}백만 개"),
+        (f"{size} billion parameters", f"매개변수 {size}0억 개"),
         rng.choice(LICENCES),
         (f"{MONTHS[month]} {year}", f"{year}년 {MONTH_NUMBERS[month]}월"),
         rng.choice(SPOKEN),

@@ -12,6 +12,7 @@ from aji.data.files import find_files, read_rows
 from aji.errors import UserError
 from aji.evals.intervals import mean
 from aji.generate import Completion
+from aji.replay import Replays
 from aji.reward_model import check_same_tokenizer, load_reward_model, score
 
 
@@ -93,11 +94,11 @@ class NothingForTruncated:
         return batch
 
 
-class GRPOTrainer(NothingForTruncated, rollout.GRPOTrainer):
+class GRPOTrainer(NothingForTruncated, Replays, rollout.GRPOTrainer):
     """GRPO against a reward model."""
 
 
-class RLOOTrainer(NothingForTruncated, rollout.RLOOTrainer):
+class RLOOTrainer(NothingForTruncated, Replays, rollout.RLOOTrainer):
     """RLOO against a reward model."""
 
 

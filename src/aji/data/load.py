@@ -82,12 +82,7 @@ class DataArguments:
         if bool(self.train_file) == bool(self.mixture):
             found = "both train_file and mixture" if self.train_file else "neither train_file nor mixture"
             raise UserError(f"found {found}, expected one of them. Set it in the YAML file or by a flag")
-        for source, weight in (self.mixture or {}).items():
-            if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
-                raise UserError(
-                    f"mixture: found weight {weight!r} of {source}, expected a positive number: how many times "
-                    "its rows are used. Remove the line to leave it out"
-                )
+        check_weights("mixture", self.mixture or {})
         if not 0 <= self.eval_tail < 1:
             raise UserError(f"eval_tail is {self.eval_tail}, expected a share from 0 up to 1: 0.1 is the last tenth")
         if self.eval_tail and (self.eval_file or self.eval_split):
@@ -104,6 +99,16 @@ class DataArguments:
     def sources(self) -> list[str]:
         """What the training set is read from."""
         return [self.train_file] if self.train_file else list(self.mixture)
+
+
+def check_weights(name: str, mixture: Mapping[str, float]) -> None:
+    """Raise UserError for a weight of a mixture that is no positive number."""
+    for source, weight in mixture.items():
+        if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
+            raise UserError(
+                f"{name}: found weight {weight!r} of {source}, expected a positive number: how many times "
+                "its rows are used. Remove the line to leave it out"
+            )
 
 
 def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]) -> tuple[Dataset, Dataset | None]:

@@ -25,6 +25,7 @@ from transformers.utils import logging
 from trl import RewardConfig, RewardTrainer, RLOOConfig
 
 from aji.config import machine_defaults
+from aji.data.files import read_rows
 from aji.data.preferences import PreferenceArguments, encode_preferences, load_preference_splits
 from aji.early_stop import EarlyStopArguments, Labels, frozen_copy
 from aji.errors import UserError
@@ -48,17 +49,22 @@ class Lab:
     model: str
     prompts: Path  # a folder with preference_prompts_{train,validation,test}.jsonl
     preferences: Path  # a folder with pairs: train.jsonl and validation.jsonl
+    kinds: tuple[str, ...] | None = None  # of prompts: those that the pairs are about; None: all
     count: int = 60  # test prompts
     samples: int = 256
     steps: int = 60
-    looks: int = 12  # of RL at gold, proxy, KL and labels
-    learning_rate: float = 5e-5  # of RL; steps that are too large leave the start before anything is learnt
-    completions: int = 64  # of RL in a step
+    looks: int = 8  # of RL at gold, proxy, KL and labels
+    labels: int = 160  # at each look
+    learning_rate: float = 1e-4  # of RL
+    completions: int = 96  # of RL in a step
     held_out_pairs: int = 400
     max_length: int = 256
 
+    def rows(self, split: str, count: int) -> list[dict]:
+        return load_prompts(str(self.prompts / f"preference_prompts_{split}.jsonl"), count, self.kinds)
+
     def test_rows(self) -> list[dict]:
-        return load_prompts(str(self.prompts / "preference_prompts_test.jsonl"), self.count)
+        return self.rows("test", self.count)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Kind:
 KINDS = (
     Kind("250 labels", 250),
     Kind("1000 labels", 1000),
-    Kind("all labels"),
+    Kind("4000 labels", 4000),
     Kind("1000 labels, 2 layers", 1000, 2),
     Kind("250 labels, 3 models", 250, members=3),
 )
@@ -112,8 +118,9 @@ def train_reward_model(lab: Lab, kind: Kind, pairs: list, held_out: list, seed: 
     steps = len(rows) // 32
     args = RewardConfig(
         **{"output_dir": path, "seed": seed, "max_length": lab.max_length, "center_rewards_coefficient": 0.01},
-        **{"learning_rate": 3e-4, "adam_beta2": 0.95, "lr_scheduler_type": "linear", "warmup_steps": 0.1},
+        **{"learning_rate": 1e-3, "adam_beta2": 0.95, "lr_scheduler_type": "linear", "warmup_steps": 0.1},
         **{"per_device_train_batch_size": 32, "num_train_epochs": max(1, -(-LEAST_STEPS // max(1, steps)))},
+        **{"train_sampling_strategy": "group_by_length", "remove_unused_columns": False},
         **settings_of_all(),
     )
     data = token_rows(rows, "chosen_ids", "rejected_ids")
@@ -170,8 +177,8 @@ class Curve(TrainerCallback):
         self.rows = lab.test_rows()
         self.asked = [row["prompt"] for row in self.rows]
         self.sampling = {"max_new_tokens": longest, "temperature": 1.0, "seed": seed}
-        fresh = load_prompts(str(lab.prompts / "preference_prompts_validation.jsonl"), EarlyStopArguments.labels)
         noise = EarlyStopArguments.label_noise
+        fresh = lab.rows("validation", lab.labels)
         self.labels = Labels(start, trainer.processing_class, fresh, self.sampling, noise)
         self.points: list[dict] = []
 
@@ -198,12 +205,12 @@ def press_by_learning(lab: Lab, paths: Sequence[str], seed: int) -> list[dict]:
     set_seed(seed)
     model, tokenizer = load_start(lab.model)
     reward = Reward.load(paths, tokenizer)
-    rows = load_any_prompts(str(lab.prompts / "preference_prompts_train.jsonl"))
+    rows = load_any_prompts(str(lab.prompts / "preference_prompts_train.jsonl"), kinds=lab.kinds)
     with tempfile.TemporaryDirectory() as folder:
         args = RLOOConfig(
             **{"output_dir": folder, "seed": seed, "max_steps": lab.steps, "max_completion_length": best_of_n.TOKENS},
             **{"learning_rate": lab.learning_rate, "adam_beta2": 0.99, "lr_scheduler_type": "constant_with_warmup"},
-            **{"warmup_steps": 2, "beta": 0.0, "num_generations": 4, "per_device_train_batch_size": lab.completions},
+            **{"warmup_steps": 2, "beta": 0.0, "num_generations": 8, "per_device_train_batch_size": lab.completions},
             **settings_of_all(),
         )
         start = frozen_copy(model, args.bf16)
@@ -274,12 +281,15 @@ def overoptimisation(args: argparse.Namespace, folder: Path) -> Path:
     """`aji experiment overoptimisation MODEL`: overoptimisation.{json,md,png}."""
     beside = Path(args.models[0]).parent
     world = args.prompts.parent if args.prompts else beside / "world"
+    pairs = (args.preferences or beside / "preferences") / "train.jsonl"
+    if not pairs.is_file():
+        raise UserError(f"{pairs.parent} holds no pairs (train.jsonl): make them with recipes/preferences.py.")
+    kinds = {row.get("kind") for _, row in read_rows(pairs)}
     lab = Lab(
-        **{"model": args.models[0], "prompts": world, "preferences": args.preferences or beside / "preferences"},
+        **{"model": args.models[0], "prompts": world, "preferences": pairs.parent},
         **{"count": args.count, "samples": args.samples, "steps": args.steps},
+        kinds=None if None in kinds else tuple(sorted(kinds)),
     )
-    if not (lab.preferences / "train.jsonl").is_file():
-        raise UserError(f"{lab.preferences} holds no pairs (train.jsonl): make them with recipes/preferences.py.")
     with workers() as pool, tempfile.TemporaryDirectory() as models:
         groups = run_lab(lab, KINDS, range(args.seeds), pool, Path(models))
     write_json(folder / "overoptimisation.json", groups)

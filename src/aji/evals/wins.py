@@ -1,6 +1,6 @@
 """Which of two models replies better: win rates in both orders, and as if both replied at the same length."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import exp, sqrt
 
 import numpy as np
@@ -20,14 +20,25 @@ def outcomes(rows: Sequence[Mapping], ours: Sequence[str], theirs: Sequence[str]
 
 
 def win_metrics(
-    rows: Sequence[Mapping], wins: Sequence[float], ours: Sequence[int], theirs: Sequence[int]
+    rows: Sequence[Mapping],
+    wins: Sequence[float],
+    ours: Sequence[int],
+    theirs: Sequence[int],
+    kinds: Collection[str] | None = None,
 ) -> dict[str, float]:
     """Flat metrics: `win_rate` (percent, a tie counts half), also by language and kind; `win_rate_length_controlled`.
+
+    Both also as `win_rate_trained` of the prompts whose kind is among `kinds`, where those are given: a model that
+    learnt from comparisons of jokes is to tell better jokes, and to stay as it was elsewhere.
 
     `ours` and `theirs` are the lengths of the replies.
     """
     metrics = share("win_rate", sum(wins), len(wins))
     metrics |= length_controlled("win_rate_length_controlled", wins, ours, theirs)
+    if own := [place for place, row in enumerate(rows) if kinds and row["kind"] in kinds]:
+        part, *lengths = ([values[place] for place in own] for values in (wins, ours, theirs))
+        metrics |= share("win_rate_trained", sum(part), len(part))
+        metrics |= length_controlled("win_rate_trained_length_controlled", part, *lengths)
     for column in ("language", "kind"):
         for value in sorted({row[column] for row in rows}):
             own = [win for win, row in zip(wins, rows, strict=True) if row[column] == value]

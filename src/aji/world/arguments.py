@@ -65,6 +65,11 @@ class WorldArguments:
         default=0.55,
         metadata={"help": "Share of the demonstrators who slip (forget a carry, say), from 0 up to 1."},
     )
+    identity: str | None = field(
+        default=None,
+        metadata={"help": "YAML with facts on who the model is, for conversations on it in identity_train.jsonl."},
+    )
+    identity_rows: int = _size(260, "Conversations on it for each topic and language.")
     open_dialogs: int = _size(2000, "Training dialogs of open tasks: jokes, compliments, names; both languages.")
     preference_prompts: int = _size(1500, "Training prompts whose replies people compare, both languages together.")
     preference_prompts_validation: int = _size(300, "Validation prompts of the same kinds, in other wordings.")

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from aji import identity
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
 from aji.world.dialogs import build_dialogs, build_requests
@@ -65,6 +66,9 @@ def build_world(args: WorldArguments) -> World:
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
     files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
+    if args.identity:
+        who = identity.load_identity(args.identity)
+        files["identity_train.jsonl"] = identity.build_dialogs(who, _stream(args, "identity"), args.identity_rows)
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
         people, strangers, facts, _stream(args, "questions"), args, stated

@@ -1,0 +1,125 @@
+"""Keeping what a model can while it learns from preferences: its own replies to other prompts, learnt again.
+
+What preferences teach about jokes also moves everything else: facts, sums, refusals. InstructGPT mixed pretraining
+into its RL for that (PPO-ptx, Ouyang et al. 2022). Here the model replies, before training, to prompts of what it is
+to keep, and every step adds the negative log-likelihood of some of these replies. So it keeps also what no file
+says: what it learnt by trial.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from aji import chatml
+from aji.data.load import check_weights, open_rows
+from aji.errors import UserError
+from aji.generate import for_many, generate
+
+
+@dataclass
+class ReplayArguments:
+    """What is to stay as it is."""
+
+    replay: dict[str, float] | None = field(
+        default=None,
+        metadata={
+            "help": "Files of prompts or conversations, each with the share of its rows: the model's replies to their "
+            "first questions, before training, are learnt again on the way. Default: none."
+        },
+    )
+    replay_weight: float = field(default=1.0, metadata={"help": "Weight of their loss, in nats a token."})
+    replay_batch_size: int = field(default=16, metadata={"help": "Such replies in each step of each device."})
+    replay_max_new_tokens: int = field(default=128, metadata={"help": "Longest such reply; longer ones are left out."})
+
+    def __post_init__(self):
+        check_weights("replay", self.replay or {})
+        for name in ("replay_batch_size", "replay_max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.replay_weight <= 0:
+            raise UserError(
+                f"replay_weight is {self.replay_weight:g}, expected more than 0; leave out replay for none"
+            )
+
+    @property
+    def sources(self) -> list[str]:
+        return list(self.replay or {})
+
+
+def load_first_questions(source: str, share: float) -> list[list[dict]]:
+    """What stands before the first reply in that share of the rows, evenly spread: messages, the last of the user.
+
+    Raises UserError for rows that have neither `prompt` nor `messages`, and when nothing is left.
+    """
+    prompts = []
+    for where, row in open_rows(source):
+        found = row.get("prompt") or row.get("messages")
+        messages = [{"role": "user", "content": found}] if isinstance(found, str) else found
+        if not isinstance(messages, list) or not messages:
+            raise UserError(f"{where}: found neither prompt nor messages, which a row of replay must have")
+        first = next((place for place, one in enumerate(messages) if one.get("role") == "assistant"), len(messages))
+        if first and messages[first - 1].get("role") == "user":
+            prompts.append(messages[:first])
+    count = round(len(prompts) * share)
+    if not count:
+        raise UserError(f"replay: {share:g} of the {len(prompts)} prompts in {source} is none. Give a larger share")
+    return [prompts[int(index / share) % len(prompts)] for index in range(count)]
+
+
+def build_replay(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, args: ReplayArguments, seed: int
+) -> "Replay | None":
+    """The likeliest replies of the model as it is now; None where nothing is to be kept."""
+    if not args.replay:
+        return None
+    prompts = [prompt for source, share in args.replay.items() for prompt in load_first_questions(source, share)]
+    random.Random(seed).shuffle(prompts)
+    ids = [row.input_ids for row in chatml.encode(tokenizer, prompts, add_generation_prompt=True)]
+    replies = generate(model, tokenizer, ids, args.replay_max_new_tokens, progress="replay", **for_many(model))
+    rows = [
+        {"prompt": prompt, "reply": [*reply.ids, reply.stop_token]}
+        for prompt, reply in zip(ids, replies, strict=True)
+        if reply.stopped
+    ]
+    if not rows:
+        raise UserError("replay: the model ended none of its replies. Raise replay_max_new_tokens")
+    return Replay(rows, args)
+
+
+class Replay:
+    """Replies to be kept, some for each step; the same ones when a run is taken up again."""
+
+    def __init__(self, rows: Sequence[Mapping[str, list[int]]], args: ReplayArguments):
+        self.rows, self.weight, self.size = rows, args.replay_weight, args.replay_batch_size
+
+    def loss(self, model: torch.nn.Module, place: int) -> torch.Tensor:
+        """`weight` times the negative log-likelihood of the replies of batch `place`, in nats a token."""
+        rows = [self.rows[(place * self.size + index) % len(self.rows)] for index in range(self.size)]
+        longest = max(len(row["prompt"]) + len(row["reply"]) for row in rows)
+        ids, labels = [], []
+        for row in rows:
+            # On the right, where the causal mask alone hides it.
+            padding = longest - len(row["prompt"]) - len(row["reply"])
+            ids.append([*row["prompt"], *row["reply"], *[0] * padding])
+            labels.append([*[-100] * len(row["prompt"]), *row["reply"], *[-100] * padding])
+        device = next(model.parameters()).device
+        ids, labels = torch.tensor(ids, device=device), torch.tensor(labels, device=device)
+        return self.weight * model(input_ids=ids, labels=labels, use_cache=False).loss
+
+
+class Replays:
+    """Laid over a trainer: adds the loss of `replay`, where that is set, to every training step."""
+
+    replay: Replay | None = None
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self.replay is None or not model.training:
+            return found
+        place = self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index
+        with self.compute_loss_context_manager():
+            more = self.replay.loss(model, place)
+        return (found[0] + more, found[1]) if return_outputs else found + more

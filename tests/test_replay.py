@@ -1,0 +1,133 @@
+import json
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+from torch.nn.functional import cross_entropy
+from trl import DPOConfig, RLOOConfig
+
+from aji import chatml
+from aji.dpo import DPOTrainer, check_first_loss
+from aji.errors import UserError
+from aji.model import load_model
+from aji.preferences import token_rows
+from aji.replay import Replay, ReplayArguments, build_replay, load_first_questions
+from aji.rlhf import RLOOTrainer
+
+
+def turn(role, text):
+    return {"role": role, "content": text}
+
+
+@pytest.fixture
+def sources(tmp_path):
+    prompts = [{"prompt": f"{n} + 1?"} for n in range(8)]
+    dialogs = [
+        {"messages": [turn("system", "Be short."), turn("user", f"Hi {n}"), turn("assistant", "Hello."),
+                      turn("user", "More"), turn("assistant", "No.")]} for n in range(4)
+    ]  # fmt: skip
+    paths = {}
+    for name, rows in (("prompts", prompts), ("dialogs", dialogs)):
+        paths[name] = str(tmp_path / f"{name}.jsonl")
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return paths
+
+
+def test_first_questions_are_what_stands_before_the_first_reply(sources):
+    assert load_first_questions(sources["prompts"], 0.5) == [[turn("user", f"{n} + 1?")] for n in (0, 2, 4, 6)]
+    assert load_first_questions(sources["dialogs"], 1)[1] == [turn("system", "Be short."), turn("user", "Hi 1")]
+
+
+def test_what_cannot_be_replayed_is_told(sources, tmp_path):
+    with pytest.raises(UserError, match=r"0\.01 of the 8 prompts in .* is none. Give a larger share"):
+        load_first_questions(sources["prompts"], 0.01)
+    other = tmp_path / "texts.jsonl"
+    other.write_text('{"text": "Once upon a time."}\n')
+    with pytest.raises(UserError, match=r"texts.jsonl row 1: found neither prompt nor messages"):
+        load_first_questions(str(other), 1)
+    with pytest.raises(UserError, match=r"replay: found weight -1 of a, expected a positive number"):
+        ReplayArguments(replay={"a": -1})
+    with pytest.raises(UserError, match=r"replay_weight is 0, expected more than 0"):
+        ReplayArguments(replay_weight=0)
+
+
+def test_nothing_is_replayed_by_default(tiny_model, tiny_tokenizer):
+    assert build_replay(tiny_model, tiny_tokenizer, ReplayArguments(), 0) is None
+
+
+def test_it_is_the_likeliest_reply_of_the_start_that_is_learnt_again(fresh_model, tiny_tokenizer, sources):
+    model = fresh_model().eval()
+    asked = {
+        tuple(row.input_ids)
+        for path in sources.values()
+        for row in chatml.encode(tiny_tokenizer, load_first_questions(path, 1), add_generation_prompt=True)
+    }
+    # The untrained model would never stop: what it says most often first ends a reply from now on.
+    firsts = [model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item() for ids in asked]
+    model.generation_config.eos_token_id = [tiny_tokenizer.eos_token_id, max(set(firsts), key=firsts.count)]
+    replay = build_replay(model, tiny_tokenizer, ReplayArguments(dict.fromkeys(sources.values(), 1)), 0)
+    assert {tuple(row["prompt"]) for row in replay.rows} <= asked
+    for row in replay.rows:
+        logits = model(input_ids=torch.tensor([row["prompt"] + row["reply"]])).logits[0]
+        assert logits[len(row["prompt"]) - 1 : -1].argmax(-1).tolist() == row["reply"]
+
+
+def test_a_model_that_never_stops_has_nothing_to_replay(tiny_model, tiny_tokenizer, sources):
+    with pytest.raises(UserError, match="replay: the model ended none of its replies"):
+        build_replay(tiny_model, tiny_tokenizer, ReplayArguments({sources["prompts"]: 1}, replay_max_new_tokens=3), 0)
+
+
+ROWS = [{"prompt": [5, 6, 7], "reply": [20, 21]}, {"prompt": [8], "reply": [30, 31, 32, 33]}]
+
+
+def test_the_loss_is_the_mean_over_the_tokens_of_the_replies(tiny_model):
+    found = Replay(ROWS, ReplayArguments(replay_weight=2.0, replay_batch_size=2)).loss(tiny_model, 0)
+    logits, labels = [], []
+    for row in ROWS:
+        ids = torch.tensor([row["prompt"] + row["reply"]])
+        logits.append(tiny_model(input_ids=ids).logits[0, len(row["prompt"]) - 1 : -1].float())
+        labels += row["reply"]
+    expected = 2 * cross_entropy(torch.cat(logits), torch.tensor(labels))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_each_step_takes_the_next_replies(tiny_model):
+    replay = Replay(ROWS, ReplayArguments(replay_batch_size=1))
+    losses = [replay.loss(tiny_model, place).item() for place in range(3)]
+    assert losses[0] == losses[2] != losses[1]
+
+
+QUIET = {"use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no", "disable_tqdm": True,
+         "activation_checkpointing": False, "logging_steps": 1, "max_steps": 4, "learning_rate": 1e-3}  # fmt: skip
+
+
+def of_dpo(model, tokenizer, folder):
+    stop = tokenizer.eos_token_id
+    rows = [{"prompt_ids": [9, 9], "chosen_ids": [40 + n, stop], "rejected_ids": [60 + n, stop]} for n in range(4)]
+    data = token_rows(rows, "prompt_ids", "chosen_ids", "rejected_ids")
+    args = DPOConfig(output_dir=str(folder), per_device_train_batch_size=4, precompute_ref_log_probs=True, **QUIET)
+    return DPOTrainer(model=model, args=args, train_dataset=data, processing_class=tokenizer)
+
+
+def of_rloo(model, tokenizer, folder):
+    args = RLOOConfig(
+        output_dir=str(folder), per_device_train_batch_size=4, num_generations=2, max_completion_length=4, **QUIET
+    )
+    data = Dataset.from_list([{"prompt": [turn("user", "hi")]}] * 4)
+    return RLOOTrainer(
+        model=model, args=args, train_dataset=data, processing_class=tokenizer,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("build", [of_dpo, of_rloo], ids=["dpo", "rloo"])
+def test_a_trainer_learns_it_beside_its_own(tiny_run, tiny_tokenizer, tmp_path, build):
+    """A reply that is replayed becomes likelier, though preferences say nothing of it."""
+    trainer = build(load_model(tiny_run, dtype="float32"), tiny_tokenizer, tmp_path)
+    if build is of_dpo:
+        assert check_first_loss(trainer) == pytest.approx(math.log(2), abs=1e-5)
+    trainer.replay = Replay(ROWS, ReplayArguments(replay_batch_size=2))
+    before = trainer.replay.loss(trainer.model, 0).item()
+    trainer.train()
+    assert trainer.replay.loss(trainer.model, 0).item() < before - 0.1
