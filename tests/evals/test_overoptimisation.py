@@ -1,9 +1,12 @@
+import argparse
+import contextlib
 import json
 from concurrent.futures import Future
 
 import pytest
 import torch
 
+from aji.errors import UserError
 from aji.evals import overoptimisation
 from aji.evals.overoptimisation import Kind, Lab, run_lab
 
@@ -33,6 +36,25 @@ def world(tmp_path):
         ]
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     return tmp_path
+
+
+def test_the_lab_asks_about_what_its_reward_models_learnt(world, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(overoptimisation, "run_lab", lambda lab, *_: seen.append(lab) or {})
+    monkeypatch.setattr(overoptimisation, "workers", lambda: contextlib.nullcontext())
+    monkeypatch.setattr(overoptimisation.pictures, "lab", lambda groups, path: path)
+    args = argparse.Namespace(
+        models=["runs/x"], prompts=world / "preference_prompts_test.jsonl", preferences=world, count=3, samples=4,
+        steps=2, seeds=1,
+    )  # fmt: skip
+    overoptimisation.overoptimisation(args, tmp_path)
+    assert seen[0].kinds is None  # the pairs do not say of what kind they are
+    pairs = [{**json.loads(line), "kind": "joke"} for line in (world / "train.jsonl").read_text().splitlines()]
+    (world / "train.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    overoptimisation.overoptimisation(args, tmp_path)
+    assert seen[1].kinds == ("joke",)
+    with pytest.raises(UserError, match="found no prompt of the kinds joke"):
+        seen[1].test_rows()
 
 
 def test_the_lab_runs(world, tiny_run, tmp_path, monkeypatch, capsys):

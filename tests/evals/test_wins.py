@@ -19,6 +19,16 @@ def test_win_rates_by_language_and_kind():
     assert (metrics["win_rate_joke"], metrics["win_rate_fact"]) == (100, 50)
 
 
+def test_what_was_trained_on_is_counted_apart():
+    rows = [{"language": "en", "kind": kind} for kind in ("joke", "fact", "joke", "name")]
+    metrics = win_metrics(rows, [1.0, 0.0, 0.5, 1.0], [5, 9, 5, 5], [5, 5, 5, 5], kinds={"joke", None})
+    assert (metrics["win_rate_trained"], metrics["win_rate_trained_n"]) == (75, 2)
+    expected = length_controlled("w", [1.0, 0.5], [5, 5], [5, 5])["w"]
+    assert metrics["win_rate_trained_length_controlled"] == expected
+    for kinds in (None, set(), {"poem"}):
+        assert "win_rate_trained" not in win_metrics(rows, [1.0] * 4, [5] * 4, [5] * 4, kinds)
+
+
 def test_wins_by_length_alone_are_no_wins():
     rng = random.Random(1)
     ours = [rng.randint(10, 60) for _ in range(400)]
