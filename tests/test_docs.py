@@ -342,7 +342,7 @@ def test_metrics_of_rlhf(tmp_path, tiny_run, capsys):
     argv = ["--model_name_or_path", str(tmp_path / "sft"), "--reward_model", str(tmp_path / "reward")]
     argv += ["--prompts", path, "--label_prompts", path, "--eval_prompts", path, "--logging_steps", "1"]
     argv += ["--max_steps", "1", "--per_device_train_batch_size", "8", "--num_generations", "4", "--bf16", "false"]
-    argv += ["--max_completion_length", "20"]
+    argv += ["--max_completion_length", "20", "--kinds", "joke", "name", "--replay", f"{{{path}: 1}}"]
     metrics = run_recipe("rlhf", *argv, "--output_dir", str(tmp_path / "rlhf"))
     assert_documented("rlhf", metrics, absent=("eval_loss",))
 
