@@ -4,7 +4,7 @@
     accelerate launch recipes/dpo.py --config configs/laptop/dpo.yaml --loss_type ipo --loss_weights 1.0 \\
         --output_dir runs/mine/ipo
     accelerate launch recipes/dpo.py --config configs/laptop/dpo.yaml --train_file pairs.jsonl --eval_tail 0.1 \\
-        --eval_file null --eval_prompts null --use_peft true \\
+        --eval_file null --eval_prompts null --replay null --max_rows null --use_peft true \\
         --lora_target_modules all-linear --output_dir runs/mine/dpo
 
 Reads   a chat model (`recipes/sft.py`, or any of the Hub) and comparisons (`prompt`, `chosen`, `rejected`, and other

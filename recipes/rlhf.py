@@ -2,7 +2,7 @@
 
     accelerate launch recipes/rlhf.py --config configs/laptop/rlhf.yaml
     accelerate launch recipes/rlhf.py --config configs/laptop/rlhf.yaml --prompts prompts.jsonl --label_prompts null \\
-        --eval_prompts null --kl_budget 8 --output_dir runs/mine/rlhf
+        --eval_prompts null --kinds null --replay null --kl_budget 8 --output_dir runs/mine/rlhf
 
 Reads   a chat model (`recipes/sft.py`, or any of the Hub), reward models (`recipes/reward.py`) that were trained from
         it or share its tokenizer, and prompts.
