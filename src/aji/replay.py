@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aji import chatml
-from aji.data.load import check_weights, open_rows
+from aji.data.load import check_weights, open_rows, spread
 from aji.errors import UserError
 from aji.generate import for_many, generate
 
@@ -63,10 +63,10 @@ def load_first_questions(source: str, share: float) -> list[list[dict]]:
         first = next((place for place, one in enumerate(messages) if one.get("role") == "assistant"), len(messages))
         if first and messages[first - 1].get("role") == "user":
             prompts.append(messages[:first])
-    count = round(len(prompts) * share)
-    if not count:
+    places = spread(len(prompts), share)
+    if not places:
         raise UserError(f"replay: {share:g} of the {len(prompts)} prompts in {source} is none. Give a larger share")
-    return [prompts[int(index / share) % len(prompts)] for index in range(count)]
+    return [prompts[place] for place in places]
 
 
 def build_replay(

@@ -139,6 +139,11 @@ def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]
     return load_train(), load(eval_file, eval_split)
 
 
+def spread(size: int, weight: float) -> list[int]:
+    """Places of `size` rows, each used as many times as the weight says; a broken weight takes rows evenly spread."""
+    return [int(index / weight) % size for index in range(round(size * weight))]
+
+
 def mix(parts: Sequence[tuple[Dataset, float]]) -> Dataset:
     """All parts in one, each used as many times as its weight says; a broken weight takes rows evenly spread.
 
@@ -146,11 +151,11 @@ def mix(parts: Sequence[tuple[Dataset, float]]) -> Dataset:
     """
     chosen = []
     for part, weight in parts:
-        count = round(len(part) * weight)
-        if not count:
+        places = spread(len(part), weight)
+        if not places:
             raise UserError(f"mixture: weight {weight} of {len(part)} rows leaves none. Give a larger weight")
-        if count != len(part):
-            part = part.select([int(index / weight) % len(part) for index in range(count)])
+        if len(places) != len(part):
+            part = part.select(places)
         chosen.append(part)
     if "messages" in chosen[0].column_names:
         keys = {key for part in chosen for key in part.features["messages"].feature}
