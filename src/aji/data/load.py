@@ -145,7 +145,7 @@ def spread(size: int, weight: float) -> list[int]:
 
 
 def mix(parts: Sequence[tuple[Dataset, float]]) -> Dataset:
-    """All parts in one, each used as many times as its weight says; a broken weight takes rows evenly spread.
+    """All parts in one, each with its weight as in `spread`.
 
     What one part has as a column, or in its messages, and another has not, is None in the rows of the other.
     """
@@ -154,13 +154,10 @@ def mix(parts: Sequence[tuple[Dataset, float]]) -> Dataset:
         places = spread(len(part), weight)
         if not places:
             raise UserError(f"mixture: weight {weight} of {len(part)} rows leaves none. Give a larger weight")
-        if len(places) != len(part):
-            part = part.select(places)
-        chosen.append(part)
+        chosen.append(part if len(places) == len(part) else part.select(places))
     if "messages" in chosen[0].column_names:
         keys = {key for part in chosen for key in part.features["messages"].feature}
-        message = {key: kind for key, kind in MESSAGE.items() if key in keys}
-        chosen = [_with_messages(part, message) for part in chosen]
+        chosen = [_with_messages(part, {key: MESSAGE[key] for key in MESSAGE if key in keys}) for part in chosen]
     return datasets.concatenate_datasets(chosen)
 
 
