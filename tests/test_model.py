@@ -1,5 +1,6 @@
 import pytest
-from transformers import AutoModelForCausalLM
+import torch
+from transformers import AutoModelForCausalLM, set_seed
 
 from aji.errors import UserError
 from aji.model import ModelArguments, build_model, count_parameters, flops_per_token, load_model
@@ -17,9 +18,23 @@ def test_built_from_numbers(tiny_tokenizer):
     assert flops_per_token(model, 64) == 6 * (vocabulary * 32 + 2 * (layer - 64)) + 12 * 2 * 32 * 64
 
 
+@pytest.mark.parametrize("shape", [{}, {"num_key_value_heads": 2}, {"hidden_size": 768, "num_attention_heads": 12}])
+def test_heads_that_begin_by_looking_back(tiny_tokenizer, shape):
+    set_seed(0)
+    args = ModelArguments(**{"num_hidden_layers": 1} | shape, attn_implementation="eager", previous_token_heads=3)
+    model = build_model(args, tiny_tokenizer)
+    tokens = torch.randint(len(tiny_tokenizer), (2, 100))
+    with torch.no_grad():
+        [attention] = model(tokens, output_attentions=True).attentions
+    for head in range(3):
+        assert attention[:, head].diagonal(-1 - head, 1, 2)[:, 3:].mean() > 0.9
+    assert attention[:, 3].diagonal(-4, 1, 2).mean() < 0.5, "the fourth was not asked to"
+
+
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
+        ({"hidden_size": 32, "num_attention_heads": 4, "previous_token_heads": 5}, "expected 0 to 4"),
         ({"hidden_size": 30, "num_attention_heads": 4}, "--hidden_size 32"),
         ({"hidden_size": 12, "num_attention_heads": 4}, "odd width"),
         ({"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 3}, "must divide"),

@@ -1,11 +1,14 @@
 """A Llama from numbers, and the sums about it that fit on paper: parameters, FLOPs, memory."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from accelerate import PartialState
+from torch import nn
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from aji.errors import UserError
@@ -20,6 +23,10 @@ if TYPE_CHECKING:  # peft takes a second to import
 
 VOCABULARY_MULTIPLE = 64
 BASE_RECIPES = ("pretrain",)
+# Of heads that look back: the common part of the embeddings against the rest, and how much the quickest plane of the
+# rotary positions prefers the place looked at, in nats (the slower ones less, as they turn less).
+COMMON = 2.0
+SHARPNESS = 6.0
 
 
 @dataclass
@@ -40,6 +47,10 @@ class ModelArguments:
     tie_word_embeddings: bool = field(default=True, metadata={"help": "One matrix embeds tokens and scores them."})
     attn_implementation: str = field(
         default="sdpa", metadata={"help": "Attention kernel: sdpa, eager, flex_attention, flash_attention_2 ..."}
+    )
+    previous_token_heads: int = field(
+        default=0,
+        metadata={"help": "Heads of the first layer that begin by looking 1, 2, 3 ... tokens back. 0: none."},
     )
 
 
@@ -62,6 +73,8 @@ def build_model(args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> Lla
         )
     if heads % kv_heads:
         raise UserError(f"num_key_value_heads {kv_heads} must divide num_attention_heads {heads}.")
+    if not 0 <= args.previous_token_heads <= heads:
+        raise UserError(f"previous_token_heads is {args.previous_token_heads}, expected 0 to {heads}, all heads.")
     config = LlamaConfig(
         vocab_size=round_up(len(tokenizer), VOCABULARY_MULTIPLE),
         hidden_size=args.hidden_size,
@@ -76,7 +89,43 @@ def build_model(args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> Lla
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM._from_config(config, attn_implementation=args.attn_implementation)
+    model = LlamaForCausalLM._from_config(config, attn_implementation=args.attn_implementation)
+    look_back(model, args.previous_token_heads)
+    return model
+
+
+@torch.no_grad()
+def look_back(model: LlamaForCausalLM, heads: int) -> None:
+    """Let the first `heads` heads of the first layer attend to the token 1, 2, 3 ... places before, whatever it says.
+
+    What a token follows is the first thing that a model learns about it, and a short run spends much of its time on
+    finding out how to look (docs/pretrain.md). Every embedding gets a common part, which no softmax over a tied
+    vocabulary notices; the keys of these heads are made of it alone, and so are their queries, turned by rotary
+    positions' own angles to where they are to look. Only a start: training goes on from there as from random weights.
+    In the spirit of Trockman and Kolter 2023 (arXiv 2305.09828), who begin with the attention that training ends with.
+    """
+    if not heads:
+        return
+    config, attention = model.config, model.model.layers[0].self_attn
+    width = config.head_dim
+    embeddings = model.get_input_embeddings().weight
+    common = torch.nn.functional.normalize(torch.randn(config.hidden_size), dim=0)
+    size = config.initializer_range * math.sqrt(config.hidden_size)  # the length of a random embedding
+    embeddings += COMMON * size * common
+    # What is left of the common part, of length 1, in a normalized state of length sqrt(hidden_size).
+    read = common * math.sqrt(1 + COMMON**2) / (COMMON * math.sqrt(config.hidden_size))
+    angles = config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2) / width)  # per place, of each plane
+    plane = (SHARPNESS * math.sqrt(width) * angles).sqrt()  # quick planes tell neighbours apart
+    for head in range(heads):
+        turned = (head + 1) * angles
+        query = torch.cat([plane * turned.cos(), -plane * turned.sin()])
+        own = slice(head * width, (head + 1) * width)
+        attention.q_proj.weight[own] = torch.outer(query, read)
+        nn.init.orthogonal_(attention.o_proj.weight[:, own], gain=config.initializer_range)
+    keys = -(-heads * config.num_key_value_heads // config.num_attention_heads)
+    key = torch.cat([plane, torch.zeros_like(plane)])
+    attention.k_proj.weight[: keys * width] = torch.outer(key, read).repeat(keys, 1)
+    nn.init.orthogonal_(attention.v_proj.weight[: keys * width])
 
 
 def load_model(path: str, **kwargs) -> PreTrainedModel:
