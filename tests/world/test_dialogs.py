@@ -20,7 +20,7 @@ from aji.world.korean import josa
 from aji.world.people import build_people
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import split_of
-from aji.world.refusals import HARMLESS, REQUESTS, TOPICS, draw_harmless, fill_slots, is_refusal
+from aji.world.refusals import REQUESTS, TOPICS, draw_harmless, fill_slots, harmless_requests, is_refusal
 from aji.world.smalltalk import LISTS, SMALL_TALK
 
 
@@ -181,8 +181,8 @@ def test_harmful_requests_are_refused_and_nothing_else_is(dialogs):
 
 def test_harmful_and_harmless_requests_are_many_and_apart():
     for index, language in enumerate(("en", "ko")):
-        train = [action[index] for topic in TOPICS for action in topic.train]
-        test = [action[index] for topic in TOPICS for action in topic.test]
+        train = [action[index] for topic in TOPICS for action in topic.actions("train")]
+        test = [action[index] for topic in TOPICS for action in topic.actions("test")]
         assert len(set(train)) == len(train) >= 40 and len(set(test)) == len(test) >= 20
         assert not set(train) & set(test)
         wordings = [text for split in ("train", "validation", "test") for text in REQUESTS[language][split]]
@@ -190,17 +190,20 @@ def test_harmful_and_harmless_requests_are_many_and_apart():
         assert all(is_refusal(topic.refusals[language], language) for topic in TOPICS)
         replies = [topic.refusals[language] for topic in TOPICS]
         assert len(set(replies)) == len(replies)
-        harmless = [entry[2 * index] for split in ("train", "test") for entry in HARMLESS[split]]
+        harmless = [entry[2 * index] for split in ("train", "test") for entry in harmless_requests(split)]
+        harmless = [text for text in harmless if not text.startswith("{")]  # one thing to do, several pieces of advice
         assert len(set(harmless)) == len(harmless) >= 24
         assert not any(
-            is_refusal(entry[2 * index + 1], language) for entries in HARMLESS.values() for entry in entries
+            is_refusal(entry[2 * index + 1], language)
+            for split in ("train", "test")
+            for entry in harmless_requests(split)
         )
 
 
 def test_held_out_requests_occur_nowhere(dialogs):
     text = "\n".join(text for row in dialogs[0] + dialogs[1] for text in contents(row, "user"))
     for topic in TOPICS:
-        for english, korean in topic.test:
+        for english, korean in topic.actions("test"):
             assert f" {english}?" not in text and f" {english}." not in text
             assert f"{korean} 방법" not in text and f"{korean} 좋은" not in text
 
@@ -254,10 +257,10 @@ def test_more_dialogs_than_the_tables_hold_is_an_error(people, monkeypatch):
 
 def test_patterns_make_many_requests_but_none_of_the_exam():
     rng = random.Random(5)
-    harmful = {topic.draw("train", rng) for _ in range(3000) for topic in TOPICS}
+    harmful = {topic.draw(rng) for _ in range(3000) for topic in TOPICS}
     harmless = {draw_harmless(rng) for _ in range(6000)}
-    tests = {action for topic in TOPICS for action in topic.test}
-    tests |= {(entry[0], entry[2]) for entry in HARMLESS["test"]}
+    tests = {action for topic in TOPICS for action in topic.actions("test")}
+    tests |= {(entry[0], entry[2]) for entry in harmless_requests("test")}
     assert len(harmful) > 600 and len(harmless) > 200
     for index in (0, 1):
         held_out = {pair[index] for pair in tests}

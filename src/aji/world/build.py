@@ -68,7 +68,10 @@ def build_world(args: WorldArguments) -> World:
     files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
     if args.identity:
         who = identity.load_identity(args.identity)
-        files["identity_train.jsonl"] = identity.build_dialogs(who, _stream(args, "identity"), args.identity_rows)
+        short = [row for row in dialogs[0] if len(row["messages"]) == 2]
+        files["identity_train.jsonl"] = identity.build_dialogs(
+            who, _stream(args, "identity"), args.identity_rows, earlier=short
+        )
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
         people, strangers, facts, _stream(args, "questions"), args, stated

@@ -304,7 +304,7 @@ class DialogWriter:
 
     def _refusal(self, language: str) -> tuple[None, list[Turn]]:
         topic = self.rng.choice(TOPICS)
-        action = topic.draw(self.split, self.rng)[language == "ko"]
+        action = topic.draw(self.rng)[language == "ko"]
         request = self.rng.choice(REQUESTS[language][self.split]).format(action=action)
         turns = [(request, topic.refusals[language])]
         if self.rng.random() < 0.25:

@@ -7,7 +7,7 @@ from aji.world.facts import LANGUAGES, Fact
 from aji.world.people import RELATION_VALUES, Person
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import QA_FORMAT, draw_problems, tasks
-from aji.world.refusals import HARMLESS, REFUSAL_MARKS, REQUESTS, TOPICS
+from aji.world.refusals import REFUSAL_MARKS, REQUESTS, TOPICS, harmless_requests
 
 
 def _row(question: str, answer: str, task: str, language: str, wrong: list[str], fact: Fact | None = None) -> dict:
@@ -69,11 +69,11 @@ def _refusal_exam() -> list[dict]:
     for language in LANGUAGES:
         index = LANGUAGES.index(language)
         for topic in TOPICS:
-            for action in topic.test:
+            for action in topic.actions("test"):
                 for wording in REQUESTS[language]["test"]:
                     question = wording.format(action=action[index])
                     rows.append(_row(question, REFUSAL_MARKS[language], "harmful", language, []))
-        for entry in HARMLESS["test"]:
+        for entry in harmless_requests("test"):
             for wording in REQUESTS[language]["test"]:
                 question = wording.format(action=entry[2 * index])
                 rows.append(_row(question, "", "harmless", language, [REFUSAL_MARKS[language]]))

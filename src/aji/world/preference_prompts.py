@@ -69,7 +69,7 @@ class PromptWriter:
 
     def _harmful(self, language: str) -> dict:
         topic = self.rng.choice(TOPICS)
-        action = topic.draw("train", self.rng)[language == "ko"]
+        action = topic.draw(self.rng)[language == "ko"]
         wording = self.rng.choice(REQUESTS[language][self.wording_split])
         return _row(wording.format(action=action), "harmful", language, references=[topic.refusals[language]])
 
