@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 from trl import DPOConfig, RLOOConfig
 
 from aji import chatml
+from aji.data.packing import IGNORED
 from aji.dpo import DPOTrainer, check_first_loss
 from aji.errors import UserError
 from aji.model import load_model
@@ -67,10 +68,22 @@ def test_it_is_the_likeliest_reply_of_the_start_that_is_learnt_again(fresh_model
     firsts = [model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item() for ids in asked]
     model.generation_config.eos_token_id = [tiny_tokenizer.eos_token_id, max(set(firsts), key=firsts.count)]
     replay = build_replay(model, tiny_tokenizer, ReplayArguments(dict.fromkeys(sources.values(), 1)), 0)
-    assert {tuple(row["prompt"]) for row in replay.rows} <= asked
     for row in replay.rows:
-        logits = model(input_ids=torch.tensor([row["prompt"] + row["reply"]])).logits[0]
-        assert logits[len(row["prompt"]) - 1 : -1].argmax(-1).tolist() == row["reply"]
+        ends = row["seq_lengths"].cumsum().tolist()
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            ids, labels = row["input_ids"][start:end].tolist(), row["labels"][start:end].tolist()
+            size = labels.count(IGNORED)
+            assert tuple(ids[:size]) in asked
+            logits = model(input_ids=torch.tensor([ids])).logits[0]
+            assert logits[size - 1 : -1].argmax(-1).tolist() == ids[size:] == labels[size:]
+
+
+def test_replies_of_different_lengths_share_rows_and_none_sees_its_neighbour(tiny_model):
+    rows = [{"prompt": [5] * n, "reply": [20 + n, 21]} for n in (14, 2, 3, 2, 3)]
+    replay = Replay(rows, ReplayArguments(replay_batch_size=5))
+    assert replay.size == len(replay.rows) == 3
+    alone = [Replay([row], ReplayArguments(replay_batch_size=1)).loss(tiny_model, 0).item() for row in rows]
+    assert replay.loss(tiny_model, 0).item() == pytest.approx(sum(alone) / 5, rel=1e-5)
 
 
 def test_a_model_that_never_stops_has_nothing_to_replay(tiny_model, tiny_tokenizer, sources):

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aji import chatml
 from aji.data.load import check_weights, open_rows, spread
+from aji.data.packing import IGNORED, pack_conversations, packed_collator
 from aji.errors import UserError
 from aji.generate import for_many, generate
 
@@ -76,7 +77,6 @@ def build_replay(
     if not args.replay:
         return None
     prompts = [prompt for source, share in args.replay.items() for prompt in load_first_questions(source, share)]
-    random.Random(seed).shuffle(prompts)
     ids = [row.input_ids for row in chatml.encode(tokenizer, prompts, add_generation_prompt=True)]
     replies = generate(model, tokenizer, ids, args.replay_max_new_tokens, progress="replay", **for_many(model))
     rows = [
@@ -86,28 +86,35 @@ def build_replay(
     ]
     if not rows:
         raise UserError("replay: the model ended none of its replies. Raise replay_max_new_tokens")
-    return Replay(rows, args)
+    return Replay(rows, args, seed)
 
 
 class Replay:
-    """Replies to be kept, some for each step; the same ones when a run is taken up again."""
+    """Replies to be kept, some for each step; the same ones when a run is taken up again.
 
-    def __init__(self, rows: Sequence[Mapping[str, list[int]]], args: ReplayArguments):
-        self.rows, self.weight, self.size = rows, args.replay_weight, args.replay_batch_size
+    They differ much in length, so they lie side by side in rows as long as the longest: `replay_batch_size` replies
+    are as many rows as that makes on average.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, list[int]]], args: ReplayArguments, seed: int = 0):
+        whole = [
+            {
+                "input_ids": [*row["prompt"], *row["reply"]],
+                "labels": [*[IGNORED] * len(row["prompt"]), *row["reply"]],
+            }
+            for row in rows
+        ]
+        longest = max(len(row["input_ids"]) for row in whole)
+        self.rows = list(pack_conversations(whole, longest))
+        random.Random(seed).shuffle(self.rows)
+        self.collate = packed_collator(longest, pad_token_id=0)
+        self.weight, self.size = args.replay_weight, max(1, round(args.replay_batch_size * len(self.rows) / len(rows)))
 
     def loss(self, model: torch.nn.Module, place: int) -> torch.Tensor:
         """`weight` times the negative log-likelihood of the replies of batch `place`, in nats a token."""
-        rows = [self.rows[(place * self.size + index) % len(self.rows)] for index in range(self.size)]
-        longest = max(len(row["prompt"]) + len(row["reply"]) for row in rows)
-        ids, labels = [], []
-        for row in rows:
-            # On the right, where the causal mask alone hides it.
-            padding = longest - len(row["prompt"]) - len(row["reply"])
-            ids.append([*row["prompt"], *row["reply"], *[0] * padding])
-            labels.append([*[-100] * len(row["prompt"]), *row["reply"], *[-100] * padding])
+        batch = self.collate([self.rows[(place * self.size + index) % len(self.rows)] for index in range(self.size)])
         device = next(model.parameters()).device
-        ids, labels = torch.tensor(ids, device=device), torch.tensor(labels, device=device)
-        return self.weight * model(input_ids=ids, labels=labels, use_cache=False).loss
+        return self.weight * model(**{key: value.to(device) for key, value in batch.items()}, use_cache=False).loss
 
 
 class Replays:

@@ -279,8 +279,16 @@ def test_slots_are_filled_alike_in_both_languages():
     assert len({english for english, _ in pairs}) == len({korean for _, korean in pairs}) == len(pairs)
 
 
+BEFORE = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+
+
 def test_requests_are_harmful_and_harmless_by_turns_in_both_languages(people):
-    rows = build_requests(people, common_facts(), random.Random(4), WorldArguments(requests=80))
+    args, earlier = WorldArguments(requests=80), [{"messages": BEFORE, "language": "en"}]
+    rows = build_requests(people, common_facts(), random.Random(4), args, earlier)
+    later = [row for row in rows if row["messages"][:2] == BEFORE]
+    assert 2 <= len(later) <= 12 and {row["language"] for row in later} == {"en"} and len(BEFORE) == 2
+    for row in later:
+        row["messages"] = row["messages"][2:]
     counts = Counter((row["kind"], row["language"]) for row in rows)
     assert counts == dict.fromkeys([(kind, one) for kind in ("refusal", "harmless") for one in ("en", "ko")], 20)
     for row in rows:

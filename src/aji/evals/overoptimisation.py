@@ -173,7 +173,7 @@ class Curve(TrainerCallback):
 
     def __init__(self, trainer, lab: Lab, start: PreTrainedModel, reward: Reward, seed: int, longest: int):
         self.trainer, self.start, self.reward = trainer, start, reward
-        self.every = max(1, lab.steps // lab.looks)
+        self.every = max(1, round(lab.steps / lab.looks))
         self.rows = lab.test_rows()
         self.asked = [row["prompt"] for row in self.rows]
         self.sampling = {"max_new_tokens": longest, "temperature": 1.0, "seed": seed}

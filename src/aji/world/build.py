@@ -43,7 +43,8 @@ class World:
 def build_world(args: WorldArguments) -> World:
     """Generates the whole world; the same arguments give the same rows.
 
-    Every part draws from its own stream of random numbers, so that one of other size leaves the others as they are.
+    Every part draws from its own stream of random numbers, so that one of other size leaves the others as they are, but
+    for what goes on from it: requests and identity from dialogs.
     Raises UserError for sizes that make no sense.
     """
     for name, size in asdict(args).items():
@@ -65,10 +66,10 @@ def build_world(args: WorldArguments) -> World:
     files |= {
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
-    files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args)
+    short = [row for row in dialogs[0] if len(row["messages"]) == 2]
+    files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args, earlier=short)
     if args.identity:
         who = identity.load_identity(args.identity)
-        short = [row for row in dialogs[0] if len(row["messages"]) == 2]
         files["identity_train.jsonl"] = identity.build_dialogs(
             who, _stream(args, "identity"), args.identity_rows, earlier=short
         )

@@ -6,6 +6,7 @@ about, so that the exam can tell what fine-tuning taught from what it only drew 
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 
 from aji.errors import UserError
 from aji.world.facts import LANGUAGES, Fact, emphasis
@@ -55,6 +56,7 @@ Turn = tuple[str, str]  # what the user says, what the assistant replies
 
 KOREAN_SHARE = 0.5
 MAX_TURNS = 4
+LATER_REQUESTS = 0.15
 KINDS = {
     "facts": 55,
     "arithmetic": 25,
@@ -342,17 +344,22 @@ def _written(text: str, exercise: str, language: str) -> str:
     ]
 
 
-def build_requests(people: list[Person], facts: list[Fact], rng: random.Random, args) -> list[dict]:
+def build_requests(
+    people: list[Person], facts: list[Fact], rng: random.Random, args, earlier: Sequence[dict] = ()
+) -> list[dict]:
     """Training rows as of `build_dialogs`: harmful requests and harmless ones that look like them, by turns.
 
-    A file of its own: in the dialogs there are few of them, and to tell them apart takes many.
+    A file of its own: in the dialogs there are few of them, and to tell them apart takes many. `LATER_REQUESTS` of
+    them go on from a conversation of `earlier`.
     """
     writer = DialogWriter(people, facts, rng, args, "train")
+    before = {language: [row["messages"] for row in earlier if row["language"] == language] for language in LANGUAGES}
     rows = []
     for index in range(args.requests):
         kind, language = ("refusal", "harmless")[index % 2], LANGUAGES[index // 2 % 2]
         _, turns = getattr(writer, f"_{kind}")(language)
-        messages = []
+        later = before[language] and rng.random() < LATER_REQUESTS
+        messages = list(rng.choice(before[language])) if later else []
         for question, reply in turns:
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
         rows.append({"messages": messages, "kind": kind, "language": language})
