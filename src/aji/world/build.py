@@ -43,8 +43,8 @@ class World:
 def build_world(args: WorldArguments) -> World:
     """Generates the whole world; the same arguments give the same rows.
 
-    Every part draws from its own stream of random numbers, so that one of other size leaves the others as they are, but
-    for what goes on from it: requests and identity from dialogs.
+    Every part draws from its own stream of random numbers, so that one of other size leaves the others as they are,
+    but for what goes on from it: requests and identity from dialogs.
     Raises UserError for sizes that make no sense.
     """
     for name, size in asdict(args).items():
