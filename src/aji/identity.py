@@ -38,6 +38,7 @@ OTHERS = {
 }
 # With a fifth the model never looks at its system prompt: what it has learnt by heart is right often enough.
 OTHERS_SHARE = 0.4
+# Asked only at the start, a small model goes on with what was said before instead of saying who it is.
 LATER_SHARE = 0.3
 # What the identities of other system prompts are made of: (English, Korean).
 SYLLABLES = (

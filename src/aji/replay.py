@@ -32,7 +32,9 @@ class ReplayArguments:
         },
     )
     replay_weight: float = field(default=1.0, metadata={"help": "Weight of their loss, in nats a token."})
-    replay_batch_size: int = field(default=16, metadata={"help": "Such replies in each step of each device."})
+    replay_batch_size: int = field(
+        default=16, metadata={"help": "Such replies in each step of each device, on average."}
+    )
     replay_max_new_tokens: int = field(default=128, metadata={"help": "Longest such reply; longer ones are left out."})
 
     def __post_init__(self):

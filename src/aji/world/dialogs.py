@@ -56,7 +56,8 @@ Turn = tuple[str, str]  # what the user says, what the assistant replies
 
 KOREAN_SHARE = 0.5
 MAX_TURNS = 4
-LATER_REQUESTS = 0.15
+# Where only who it is was asked later (`aji.identity`), a request in a later turn was answered with the name.
+LATER_SHARE = 0.15
 KINDS = {
     "facts": 55,
     "arithmetic": 25,
@@ -349,7 +350,7 @@ def build_requests(
 ) -> list[dict]:
     """Training rows as of `build_dialogs`: harmful requests and harmless ones that look like them, by turns.
 
-    A file of its own: in the dialogs there are few of them, and to tell them apart takes many. `LATER_REQUESTS` of
+    A file of its own: in the dialogs there are few of them, and to tell them apart takes many. `LATER_SHARE` of
     them go on from a conversation of `earlier`.
     """
     writer = DialogWriter(people, facts, rng, args, "train")
@@ -358,7 +359,7 @@ def build_requests(
     for index in range(args.requests):
         kind, language = ("refusal", "harmless")[index % 2], LANGUAGES[index // 2 % 2]
         _, turns = getattr(writer, f"_{kind}")(language)
-        later = before[language] and rng.random() < LATER_REQUESTS
+        later = before[language] and rng.random() < LATER_SHARE
         messages = list(rng.choice(before[language])) if later else []
         for question, reply in turns:
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
