@@ -115,20 +115,3 @@ def test_a_wrong_file_is_told(tmp_path, line, message):
     with pytest.raises(UserError) as error:
         load_identity(path)
     assert message in str(error.value)
-
-
-def test_some_are_asked_after_something_else(identity):
-    earlier = [
-        {
-            "messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": f"4 {language}"}],
-            "language": language,
-        }
-        for language in LANGUAGES
-    ]
-    rows = build_dialogs(identity, random.Random(1), 60, earlier=earlier)
-    later = [row for row in rows if contents(row, "user")[0] == "2 + 2?"]
-    assert 0.08 < len(later) / len(rows) < 0.25
-    for row in later:
-        assert row["messages"][1]["content"] == f"4 {row['language']}" and len(row["messages"]) >= 4
-        assert not contents(row, "system")
-    assert len(earlier[0]["messages"]) == 2

@@ -6,7 +6,6 @@ both are measured: conversations in the training data, and a system prompt in th
 
 import csv
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -38,8 +37,6 @@ OTHERS = {
 }
 # With a fifth the model never looks at its system prompt: what it has learnt by heart is right often enough.
 OTHERS_SHARE = 0.4
-# Asked only at the start, a small model goes on with what was said before instead of saying who it is.
-LATER_SHARE = 0.3
 # What the identities of other system prompts are made of: (English, Korean).
 SYLLABLES = (
     *(("ba", "바"), ("lo", "로"), ("mi", "미"), ("ra", "라"), ("to", "토"), ("ne", "네"), ("su", "수"), ("ki", "키")),
@@ -132,18 +129,14 @@ def system_prompt(identity: Identity, language: str) -> str:
     return fill(wordings(language, "", "system")[0], identity, language)
 
 
-def build_dialogs(
-    identity: Identity, rng: random.Random, per_topic: int, split: str = "train", earlier: Sequence[dict] = ()
-) -> list[dict]:
+def build_dialogs(identity: Identity, rng: random.Random, per_topic: int, split: str = "train") -> list[dict]:
     """Conversations `{"messages", "kind", "language"}`, `per_topic` for each topic and language.
 
     `OTHERS_SHARE` of them have a system prompt with the facts of somebody else (`system_prompt_wins` says who answers
-    then), and a tenth the identity's own; some of these prompts say only its name and makers. `LATER_SHARE` of those
-    without one go on from a conversation of `earlier`: who is asked after something else says who it is, too.
+    then), and a tenth the identity's own; some of these prompts say only its name and makers.
     """
     rows = []
     for language in LANGUAGES:
-        before = [row["messages"] for row in earlier if row["language"] == language]
         for topic in TOPICS:
             for _ in range(per_topic):
                 draw = rng.random()
@@ -156,8 +149,6 @@ def build_dialogs(
                     topics, said = (WHO, "who") if topic in WHO and rng.random() < 0.5 else (TOPICS, "")
                     prompt = fill(rng.choice(wordings(language, said, "system")), shown, language)
                     messages.append({"role": "system", "content": prompt})
-                elif before and rng.random() < LATER_SHARE:
-                    messages += rng.choice(before)
                 messages += _turn(speaker, topic, language, split, rng)
                 if rng.random() < 0.15:
                     messages += _turn(speaker, rng.choice(topics), language, split, rng)

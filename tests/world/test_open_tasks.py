@@ -73,7 +73,7 @@ def test_no_prompt_is_of_the_exam(files):
 @pytest.mark.parametrize("kind", KINDS)
 def test_tables(kind):
     for language in ("en", "ko"):
-        assert len(set(REQUESTS[kind][language])) == 8
+        assert len(set(REQUESTS[kind][language])) == 20
         index = int(language == "ko")
         assert len({pair[index] for pair in TOPICS[kind]}) == 16
     assert len(topics_of(kind, "train")) == 12 and len(topics_of(kind, "test")) == 4

@@ -10,7 +10,7 @@ from pathlib import Path
 from aji import identity
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import build_dialogs, build_requests
+from aji.world.dialogs import build_dialogs, build_requests, go_on_from
 from aji.world.documents import build_documents, fact_key
 from aji.world.exam import build_exam
 from aji.world.facts import LANGUAGES, Fact, common_facts
@@ -22,6 +22,11 @@ from aji.world.problems import build_problems
 from aji.world.questions import build_questions
 from aji.world.search import build_search_documents, build_search_exam
 from aji.world.tool_dialogs import build_tool_dialogs
+
+
+# How many of these conversations go on from one of another kind: with who it is alone asked later, the model answered
+# every later request with its name.
+LATER_SHARE = {"dialogs": 0.04, "requests": 0.15, "identity": 0.3}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def build_world(args: WorldArguments) -> World:
     """Generates the whole world; the same arguments give the same rows.
 
     Every part draws from its own stream of random numbers, so that one of other size leaves the others as they are,
-    but for what goes on from it: requests and identity from dialogs.
+    but for rows of dialogs, requests and identity, which go on from each other.
     Raises UserError for sizes that make no sense.
     """
     for name, size in asdict(args).items():
@@ -66,13 +71,12 @@ def build_world(args: WorldArguments) -> World:
     files |= {
         f"problems_{split}.jsonl": rows for split, rows in zip(("train", "validation", "test"), problems, strict=True)
     }
-    short = [row for row in dialogs[0] if len(row["messages"]) == 2]
-    files["requests_train.jsonl"] = build_requests(people, facts, _stream(args, "requests"), args, earlier=short)
+    requests = build_requests(people, facts, _stream(args, "requests"), args)
+    who = []
     if args.identity:
-        who = identity.load_identity(args.identity)
-        files["identity_train.jsonl"] = identity.build_dialogs(
-            who, _stream(args, "identity"), args.identity_rows, earlier=short
-        )
+        known = identity.load_identity(args.identity)
+        who = identity.build_dialogs(known, _stream(args, "identity"), args.identity_rows)
+    files |= _lay_later_turns(_stream(args, "later turns"), dialogs[0], who, requests)
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
         people, strangers, facts, _stream(args, "questions"), args, stated
@@ -96,6 +100,15 @@ def build_world(args: WorldArguments) -> World:
     files["exam.jsonl"] = exam
     files["facts.jsonl"] = [_truth(fact, stated) for fact in everything]
     return World(people, facts, files)
+
+
+def _lay_later_turns(rng: random.Random, dialogs: list[dict], who: list[dict], requests: list[dict]) -> dict:
+    """Facts, requests and who the model is, each also asked after one of the others."""
+    short = [row for row in dialogs if len(row["messages"]) == 2]
+    told = [row for row in who if len(row["messages"]) == 2]
+    before = {"dialogs": told, "requests": short + told, "identity": short + requests}
+    rows = {"dialogs": dialogs, "requests": requests} | ({"identity": who} if who else {})
+    return {f"{kind}_train.jsonl": go_on_from(before[kind], own, LATER_SHARE[kind], rng) for kind, own in rows.items()}
 
 
 def _stream(args: WorldArguments, part: str) -> random.Random:

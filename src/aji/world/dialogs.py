@@ -56,8 +56,6 @@ Turn = tuple[str, str]  # what the user says, what the assistant replies
 
 KOREAN_SHARE = 0.5
 MAX_TURNS = 4
-# Where only who it is was asked later (`aji.identity`), a request in a later turn was answered with the name.
-LATER_SHARE = 0.15
 KINDS = {
     "facts": 55,
     "arithmetic": 25,
@@ -345,26 +343,35 @@ def _written(text: str, exercise: str, language: str) -> str:
     ]
 
 
-def build_requests(
-    people: list[Person], facts: list[Fact], rng: random.Random, args, earlier: Sequence[dict] = ()
-) -> list[dict]:
+def build_requests(people: list[Person], facts: list[Fact], rng: random.Random, args) -> list[dict]:
     """Training rows as of `build_dialogs`: harmful requests and harmless ones that look like them, by turns.
 
-    A file of its own: in the dialogs there are few of them, and to tell them apart takes many. `LATER_SHARE` of
-    them go on from a conversation of `earlier`.
+    A file of its own: in the dialogs there are few of them, and to tell them apart takes many.
     """
     writer = DialogWriter(people, facts, rng, args, "train")
-    before = {language: [row["messages"] for row in earlier if row["language"] == language] for language in LANGUAGES}
     rows = []
     for index in range(args.requests):
         kind, language = ("refusal", "harmless")[index % 2], LANGUAGES[index // 2 % 2]
         _, turns = getattr(writer, f"_{kind}")(language)
-        later = before[language] and rng.random() < LATER_SHARE
-        messages = list(rng.choice(before[language])) if later else []
+        messages = []
         for question, reply in turns:
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
         rows.append({"messages": messages, "kind": kind, "language": language})
     return rows
+
+
+def go_on_from(earlier: Sequence[dict], rows: Sequence[dict], share: float, rng: random.Random) -> list[dict]:
+    """The rows; a `share` of those without a system prompt go on from a conversation of `earlier` in their language.
+
+    What is asked at the start only, a small model answers there only: later it goes on with what was said before.
+    """
+    before = {language: [row["messages"] for row in earlier if row["language"] == language] for language in LANGUAGES}
+    return [
+        {**row, "messages": [*rng.choice(before[row["language"]]), *row["messages"]]}
+        if row["messages"][0]["role"] == "user" and before[row["language"]] and rng.random() < share
+        else row
+        for row in rows
+    ]
 
 
 def build_dialogs(people: list[Person], facts: list[Fact], rng: random.Random, args) -> tuple[list[dict], list[dict]]:
