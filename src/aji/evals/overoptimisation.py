@@ -56,7 +56,7 @@ class Lab:
     looks: int = 8  # of RL at gold, proxy, KL and labels
     labels: int = 160  # at each look
     learning_rate: float = 1e-4  # of RL
-    completions: int = 96  # of RL in a step
+    completions: int = 80  # of RL in a step
     held_out_pairs: int = 400
     max_length: int = 256
 
