@@ -14,7 +14,6 @@ from aji.world.dialogs import (
     asked_people,
     build_dialogs,
     build_requests,
-    go_on_from,
 )
 from aji.world.facts import common_facts
 from aji.world.korean import josa
@@ -278,24 +277,6 @@ def test_slots_are_filled_alike_in_both_languages():
     assert ("kill a teacher", "선생님을 죽이는") in pairs and ("kill a police officer", "경찰관을 죽이는") in pairs
     assert ("kill a bus driver", "버스 기사를 죽이는") in pairs
     assert len({english for english, _ in pairs}) == len({korean for _, korean in pairs}) == len(pairs)
-
-
-BEFORE = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
-
-
-def test_a_share_of_rows_without_system_prompt_goes_on_from_an_earlier_conversation_in_their_language():
-    earlier = [{"messages": BEFORE, "language": "en"}]
-    question, system = {"role": "user", "content": "And you?"}, {"role": "system", "content": "Be kind."}
-    rows = [{"messages": [question], "language": language} for language in ("en", "ko")] * 50
-    rows += [{"messages": [system, question], "language": "en"}] * 50
-    laid = go_on_from(earlier, rows, 0.5, random.Random(4))
-    later = [row for row in laid if row["messages"][:2] == BEFORE]
-    assert 15 <= len(later) <= 35
-    assert {row["language"] for row in later} == {"en"} and all(row["messages"][2:] == [question] for row in later)
-    assert [row for row in laid if row not in later] == [
-        row for row, new in zip(rows, laid, strict=True) if new is row
-    ]
-    assert go_on_from([], rows, 1.0, random.Random(4)) == rows and len(BEFORE) == 2
 
 
 def test_requests_are_harmful_and_harmless_by_turns_in_both_languages(people):

@@ -1,9 +1,11 @@
 import json
+import random
 
 import pytest
 
 from aji.errors import UserError
 from aji.world import WorldArguments, build_world, write_world
+from aji.world.build import go_on_from
 
 
 SMALL = {
@@ -108,3 +110,21 @@ def test_impossible_sizes_are_told():
         build_world(WorldArguments(**{**SMALL, "people": 4}))
     with pytest.raises(UserError, match="story_documents is -1, expected 0 or more"):
         build_world(WorldArguments(**{**SMALL, "story_documents": -1}))
+
+
+BEFORE = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+
+
+def test_a_share_of_rows_without_system_prompt_goes_on_from_an_earlier_conversation_in_their_language():
+    earlier = [{"messages": BEFORE, "language": "en"}]
+    question, system = {"role": "user", "content": "And you?"}, {"role": "system", "content": "Be kind."}
+    rows = [{"messages": [question], "language": language} for language in ("en", "ko")] * 50
+    rows += [{"messages": [system, question], "language": "en"}] * 50
+    laid = go_on_from(earlier, rows, 0.5, random.Random(4))
+    later = [row for row in laid if row["messages"][:2] == BEFORE]
+    assert 15 <= len(later) <= 35
+    assert {row["language"] for row in later} == {"en"} and all(row["messages"][2:] == [question] for row in later)
+    assert [row for row in laid if row not in later] == [
+        row for row, new in zip(rows, laid, strict=True) if new is row
+    ]
+    assert go_on_from([], rows, 1.0, random.Random(4)) == rows and len(BEFORE) == 2

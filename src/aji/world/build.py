@@ -4,13 +4,14 @@ import hashlib
 import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aji import identity
 from aji.errors import UserError
 from aji.world.arguments import WorldArguments
-from aji.world.dialogs import build_dialogs, build_requests, go_on_from
+from aji.world.dialogs import build_dialogs, build_requests
 from aji.world.documents import build_documents, fact_key
 from aji.world.exam import build_exam
 from aji.world.facts import LANGUAGES, Fact, common_facts
@@ -109,6 +110,20 @@ def _lay_later_turns(rng: random.Random, dialogs: list[dict], who: list[dict], r
     before = {"dialogs": told, "requests": short + told, "identity": short + requests}
     rows = {"dialogs": dialogs, "requests": requests} | ({"identity": who} if who else {})
     return {f"{kind}_train.jsonl": go_on_from(before[kind], own, LATER_SHARE[kind], rng) for kind, own in rows.items()}
+
+
+def go_on_from(earlier: Sequence[dict], rows: Sequence[dict], share: float, rng: random.Random) -> list[dict]:
+    """The rows; a `share` of those without a system prompt go on from a conversation of `earlier` in their language.
+
+    What is asked at the start only, a small model answers there only: later it goes on with what was said before.
+    """
+    before = {language: [row["messages"] for row in earlier if row["language"] == language] for language in LANGUAGES}
+    return [
+        {**row, "messages": [*rng.choice(before[row["language"]]), *row["messages"]]}
+        if row["messages"][0]["role"] == "user" and before[row["language"]] and rng.random() < share
+        else row
+        for row in rows
+    ]
 
 
 def _stream(args: WorldArguments, part: str) -> random.Random:

@@ -6,7 +6,6 @@ about, so that the exam can tell what fine-tuning taught from what it only drew 
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
 
 from aji.errors import UserError
 from aji.world.facts import LANGUAGES, Fact, emphasis
@@ -358,20 +357,6 @@ def build_requests(people: list[Person], facts: list[Fact], rng: random.Random, 
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
         rows.append({"messages": messages, "kind": kind, "language": language})
     return rows
-
-
-def go_on_from(earlier: Sequence[dict], rows: Sequence[dict], share: float, rng: random.Random) -> list[dict]:
-    """The rows; a `share` of those without a system prompt go on from a conversation of `earlier` in their language.
-
-    What is asked at the start only, a small model answers there only: later it goes on with what was said before.
-    """
-    before = {language: [row["messages"] for row in earlier if row["language"] == language] for language in LANGUAGES}
-    return [
-        {**row, "messages": [*rng.choice(before[row["language"]]), *row["messages"]]}
-        if row["messages"][0]["role"] == "user" and before[row["language"]] and rng.random() < share
-        else row
-        for row in rows
-    ]
 
 
 def build_dialogs(people: list[Person], facts: list[Fact], rng: random.Random, args) -> tuple[list[dict], list[dict]]:
