@@ -5,7 +5,7 @@ import pytest
 
 from aji.errors import UserError
 from aji.world import WorldArguments, build_world, write_world
-from aji.world.build import go_on_from
+from aji.world.build import LATER_SHARE, go_on_from
 
 
 SMALL = {
@@ -128,3 +128,21 @@ def test_a_share_of_rows_without_system_prompt_goes_on_from_an_earlier_conversat
         row for row, new in zip(rows, laid, strict=True) if new is row
     ]
     assert go_on_from([], rows, 1.0, random.Random(4)) == rows and len(BEFORE) == 2
+
+
+def test_facts_requests_and_identity_are_asked_after_each_other(monkeypatch):
+    sizes = SMALL | {"requests": 40, "identity": "configs/laptop/identity.yaml", "identity_rows": 4}
+    files = ("dialogs_train", "requests_train", "identity_train")
+
+    def rows(share):
+        monkeypatch.setattr("aji.world.build.LATER_SHARE", dict.fromkeys(LATER_SHARE, share))
+        world = build_world(WorldArguments(**sizes))
+        return {file: [row["messages"] for row in world.files[f"{file}.jsonl"]] for file in files}
+
+    first, later = rows(0.0), rows(1.0)
+    for file in files:
+        others = [messages for other in files if other != file for messages in first[other]]
+        for alone, whole in zip(first[file], later[file], strict=True):
+            earlier = whole[: len(whole) - len(alone)]
+            assert whole[len(earlier) :] == alone
+            assert bool(earlier) == (alone[0]["role"] == "user") and (not earlier or earlier in others)

@@ -25,8 +25,8 @@ from aji.world.search import build_search_documents, build_search_exam
 from aji.world.tool_dialogs import build_tool_dialogs
 
 
-# How many of these conversations go on from one of another kind: with who it is alone asked later, the model answered
-# every later request with its name.
+# How many of these conversations go on from one of another kind. While only who it is was asked later, a small model
+# answered later requests by telling who it is.
 LATER_SHARE = {"dialogs": 0.04, "requests": 0.15, "identity": 0.3}
 
 
@@ -75,8 +75,8 @@ def build_world(args: WorldArguments) -> World:
     requests = build_requests(people, facts, _stream(args, "requests"), args)
     who = []
     if args.identity:
-        known = identity.load_identity(args.identity)
-        who = identity.build_dialogs(known, _stream(args, "identity"), args.identity_rows)
+        own = identity.load_identity(args.identity)
+        who = identity.build_dialogs(own, _stream(args, "identity"), args.identity_rows)
     files |= _lay_later_turns(_stream(args, "later turns"), dialogs[0], who, requests)
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
@@ -108,8 +108,10 @@ def _lay_later_turns(rng: random.Random, dialogs: list[dict], who: list[dict], r
     short = [row for row in dialogs if len(row["messages"]) == 2]
     told = [row for row in who if len(row["messages"]) == 2]
     before = {"dialogs": told, "requests": short + told, "identity": short + requests}
-    rows = {"dialogs": dialogs, "requests": requests} | ({"identity": who} if who else {})
-    return {f"{kind}_train.jsonl": go_on_from(before[kind], own, LATER_SHARE[kind], rng) for kind, own in rows.items()}
+    kinds = {"dialogs": dialogs, "requests": requests} | ({"identity": who} if who else {})
+    return {
+        f"{kind}_train.jsonl": go_on_from(before[kind], rows, LATER_SHARE[kind], rng) for kind, rows in kinds.items()
+    }
 
 
 def go_on_from(earlier: Sequence[dict], rows: Sequence[dict], share: float, rng: random.Random) -> list[dict]:
