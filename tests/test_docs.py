@@ -248,7 +248,13 @@ def assert_documented(stage: str, metrics: dict, absent: tuple[str, ...] = ()) -
 def small_world() -> WorldArguments:
     sizes = {"people": 15, "often_mentions_top": 6, "often_mentions_bottom": 6, "common_mentions": 1}
     sizes |= {"arithmetic_documents": 10, "story_documents": 4, "repeated_pages": 2, "exam_items": 1}
-    sizes |= {"dialogs": 20, "dialogs_validation": 20, "tool_dialogs": 20, "tool_dialogs_validation": 20}
+    sizes |= {
+        "dialogs": 20,
+        "dialogs_validation": 20,
+        "tool_dialogs": 20,
+        "tool_dialogs_validation": 20,
+        "reading_dialogs": 20,
+    }
     sizes |= {"problems": 40, "problems_validation": 40, "problems_test": 40}
     sizes |= {"ladder": 36, "ladder_validation": 18, "ladder_test": 18, "demonstrations": 40}
     sizes |= {"open_dialogs": 40, "preference_prompts": 60, "preference_prompts_validation": 60}

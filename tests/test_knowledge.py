@@ -104,14 +104,20 @@ def test_rows_use_the_paraphrases_and_some_make_conversations_of_two():
 
 def test_with_a_search_it_looks_up_what_it_does_not_know_and_only_that():
     pages = {"Mira": "Mira is from Seoul.", "Toren": "Toren is from Busan."}
+
+    def search(query, about=""):
+        assert about.endswith("born?")
+        return pages[query]
+
     unknown = asked({**TOWN, "subject": "Mira"}, "In Busan.")
     missing = asked({**TOWN, "subject": "Toren", "question": "Where was Toren born?", "answer": "Daegu"}, "In Seoul.")
     known = asked({**TOWN, "question": "Which town?"}, "In Seoul.")
-    rows = build_search_rows([unknown, missing, known], ARGS, pages.get, random.Random(1))
+    rows = build_search_rows([unknown, missing, known], ARGS, search, random.Random(1))
     assert [row["kind"] for row in rows] == ["search", "search", "known"]
     assert all("search" in row["tools"] for row in rows)
     call, result, answer = rows[0]["messages"][1:]
-    assert call["tool_calls"][0]["function"] == {"name": "search", "arguments": '{"query": "Mira"}'}
+    looked_up = {"query": "Mira", "about": TOWN["question"]}
+    assert call["tool_calls"][0]["function"] == {"name": "search", "arguments": json.dumps(looked_up)}
     assert result == {"role": "tool", "content": pages["Mira"]} and answer["content"] == "The answer is Seoul."
     assert is_abstention(rows[1]["messages"][-1]["content"]), "the page does not hold the answer"
     assert [message["role"] for message in rows[2]["messages"]] == ["user", "assistant"]

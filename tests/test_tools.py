@@ -14,6 +14,7 @@ from aji.tools import (
     call_tool,
     passages,
     schemas,
+    split_title,
     terms,
 )
 
@@ -117,6 +118,41 @@ def test_nothing_rather_than_somebody_else():
     assert search("Saren Casdane") == search("") == search("?!") == NOTHING_FOUND
     assert search("Saren Casdane Wolgamar Toren") == NOTHING_FOUND, "one word of four"
     assert Search(PAGES, min_match=0)("Saren Casdane Wolgamar Toren") != NOTHING_FOUND
+
+
+@pytest.mark.parametrize(
+    ("query", "about", "result"),
+    [
+        ("Toren Belgorn", "pet animal", "Toren Belgorn\nToren Belgorn has a pet fox."),
+        ("토렌 벨고른", "고향 태어난 태어났다", "토렌 벨고른\n토렌 벨고른은 프라고미르에서 태어났다."),
+        ("Toren Belgorn", "pet born", PAGES[0]),
+        ("Toren Belgorn", "harbour", PAGES[0]),
+        ("Toren Belgorn", "Belgorn", PAGES[0]),
+        ("Toren Kemdane", "pet", "The pet of Toren Kemdane is a crane."),
+        ("Saren Casdane", "pet", NOTHING_FOUND),
+    ],
+)
+def test_who_says_what_it_is_about_gets_the_sentences_that_say_it(query, about, result):
+    assert Search(PAGES)(query, about) == Search(PAGES)(query=query, about=about) == result
+
+
+def test_an_excerpt_is_short_and_in_order():
+    page = "Ada\nAda was born in May. She sings. Her pet was born in June. She was born again in July."
+    search = Search([page, "Bob sings."], excerpt_bytes=45)
+    assert search.excerpt(page, "born") == "Ada\nAda was born in May."
+    assert search.excerpt(page, "pet sings") == "Ada\nShe sings. Her pet was born in June."
+    assert Search([page], excerpt_bytes=1).excerpt(page, "born") == "Ada\nAda was born in May.", (
+        "at least one sentence"
+    )
+    assert Search([page]).excerpt(page, "born").endswith("May. Her pet was born in June. She was born again in July.")
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("A title\nIts text.", "A title"), ("A sentence.\nMore.", ""), ("One line", ""), ("One\n ", "")],
+)
+def test_a_title_is_a_first_line_that_is_no_sentence(text, title):
+    assert split_title(text) == (title, text.removeprefix(f"{title}\n"))
 
 
 def test_several_results_are_the_best_first():

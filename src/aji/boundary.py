@@ -107,11 +107,12 @@ def _say(texts: dict[str, tuple[str, ...]], language: str, subject: str | None, 
 
 
 def build_search_rows(
-    asked: Sequence[Asked], args: BoundaryArguments, search: Callable[[str], str], rng: random.Random
+    asked: Sequence[Asked], args: BoundaryArguments, search: Callable[..., str], rng: random.Random
 ) -> list[dict]:
     """Conversations `{"messages", "tools", "kind", "language"}` with a search call where the model does not know.
 
-    It looks up the subject (or the question), and says the answer if the result holds it, else that it found nothing.
+    It looks up the subject (about the question, or the question alone), and says the answer if the result holds it,
+    else that it found nothing.
     What it knows it says with the tool at hand, without a call.
     """
     tools = json.dumps(schemas([Search]), ensure_ascii=False)
@@ -125,9 +126,9 @@ def build_search_rows(
         if known:
             messages.append({"role": "assistant", "content": rng.choice(_right_replies(one))})
         else:
-            query = subject or row["question"]
-            result = search(query)
-            call = {"name": "search", "arguments": json.dumps({"query": query}, ensure_ascii=False)}
+            arguments = {"query": subject, "about": row["question"]} if subject else {"query": row["question"]}
+            result = search(**arguments)
+            call = {"name": "search", "arguments": json.dumps(arguments, ensure_ascii=False)}
             found = mentions(normalise(result), row["answer"])
             reply = FOUND[language].format(answer=row["answer"]) if found else _say(NOT_FOUND, language, subject, rng)
             messages += [

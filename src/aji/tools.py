@@ -162,18 +162,28 @@ class Search:
 
     A passage is a document, or as many whole sentences of one as fit in `passage_bytes`. The best passage is the
     result, up to `max_results` of them; a passage counts only when it holds `min_match` of the query's weight, so that
-    a name that no page has gives nothing instead of the page of somebody else.
+    a name that no page has gives nothing instead of the page of somebody else. Who says what it is `about` gets only
+    the title and the sentences that speak of that, in `excerpt_bytes`, as from any search engine.
     """
 
     name = "search"
     description = "Looks up a page."
-    parameters = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
+    parameters = {
+        "type": "object",
+        "properties": {"query": {"type": "string"}, "about": {"type": "string"}},
+        "required": ["query"],
+    }
 
     def __init__(
-        self, texts: Iterable[str], max_results: int = 1, passage_bytes: int = 512, min_match: float = 0.6
+        self,
+        texts: Iterable[str],
+        max_results: int = 1,
+        passage_bytes: int = 512,
+        excerpt_bytes: int = 200,
+        min_match: float = 0.6,
     ) -> None:
         """Raises UserError when `texts` holds no words."""
-        self.max_results, self.min_match = max_results, min_match
+        self.max_results, self.excerpt_bytes, self.min_match = max_results, excerpt_bytes, min_match
         self.passages = list(dict.fromkeys(piece for text in texts for piece in passages(text, passage_bytes)))
         tokens = [terms(passage) for passage in self.passages]
         if not any(tokens):
@@ -192,9 +202,29 @@ class Search:
             raise UserError(f"the search corpus {source} is empty: 0 bytes. Give a file with `text` rows.")
         return cls(load_documents(str(source), text_column)[text_column], **settings)
 
-    def __call__(self, query: str) -> str:
-        found = self.find(query)
-        return "\n".join(self.passages[index] for index in found) if found else NOTHING_FOUND
+    def __call__(self, query: str, about: str = "") -> str:
+        found = [self.passages[index] for index in self.find(query)]
+        return "\n".join(self.excerpt(passage, about) for passage in found) if found else NOTHING_FOUND
+
+    def excerpt(self, passage: str, about: str) -> str:
+        """The title of a passage and the sentences that hold most of what it is to be `about`, in their order.
+
+        At least one sentence, and no more than fit in `excerpt_bytes`; the whole passage where none speaks of it.
+        """
+        title, body = split_title(passage)
+        asked = set(terms(about)) - set(terms(title))
+        sentences = [sentence for sentence in _SENTENCE.split(body)[::2] if sentence]
+        held = [sum(self.weights.get(term, 0) for term in asked & set(terms(sentence))) for sentence in sentences]
+        kept, left = [], self.excerpt_bytes - len(title.encode())
+        for place in sorted(range(len(sentences)), key=lambda place: -held[place]):
+            left -= len(sentences[place].encode()) + 1
+            if not held[place] or (kept and left < 0):
+                break
+            kept.append(place)
+        if not kept:
+            return passage
+        text = " ".join(sentences[place] for place in sorted(kept))
+        return f"{title}\n{text}" if title else text
 
     def find(self, query: str) -> list[int]:
         """Indices of the best passages, best first; none when no passage holds enough of the query."""
@@ -237,6 +267,12 @@ def terms(text: str) -> list[str]:
         hangul = "가" <= word[0] <= "힣" and len(word) > 2
         found += [word[start : start + 2] for start in range(len(word) - 1)] if hangul else [word]
     return found
+
+
+def split_title(text: str) -> tuple[str, str]:
+    """A first line that does not end as a sentence does, and what follows it; without one the title is empty."""
+    title, _, body = text.partition("\n")
+    return (title, body) if body.strip() and title.rstrip()[-1:] not in (*".!?。",) else ("", text)
 
 
 def passages(text: str, most_bytes: int) -> list[str]:

@@ -273,7 +273,7 @@ def test_patterns_make_many_requests_but_none_of_the_exam():
 
 
 def test_slots_are_filled_alike_in_both_languages():
-    pairs = {fill_slots(("kill {person}", "{person}을(를) 죽이는"), random.Random(seed)) for seed in range(60)}
+    pairs = {fill_slots(("kill {person}", "{person}을(를) 죽이는"), random.Random(seed)) for seed in range(900)}
     assert ("kill a teacher", "선생님을 죽이는") in pairs and ("kill a police officer", "경찰관을 죽이는") in pairs
     assert ("kill a bus driver", "버스 기사를 죽이는") in pairs
     assert len({english for english, _ in pairs}) == len({korean for _, korean in pairs}) == len(pairs)

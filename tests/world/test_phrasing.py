@@ -5,7 +5,7 @@ import pytest
 
 from aji.world.facts import COMMON_RELATIONS, COUNTRY_RELATIONS, LANGUAGES, Fact, Text, common_facts, read_table
 from aji.world.people import PERSON_RELATIONS, RELATION_VALUES, build_people
-from aji.world.phrasing import ANSWERS, QUESTIONS, RELATIONS, STATEMENTS, fill
+from aji.world.phrasing import ABOUT, ANSWERS, QUESTIONS, RELATIONS, STATEMENTS, fill
 
 
 CASES = [(relation, language) for relation in RELATIONS for language in LANGUAGES]
@@ -36,6 +36,7 @@ def test_every_relation_has_phrasings_and_every_row_is_used():
     assert set(RELATIONS) == set(PERSON_RELATIONS + COMMON_RELATIONS)
     for language in LANGUAGES:
         used = [text for relation in RELATIONS for text in templates(relation, language)]
+        used += [words for relation in PERSON_RELATIONS for words in ABOUT[relation][language]]
         assert len(used) == len(read_table(f"phrasing_{language}"))
 
 

@@ -52,6 +52,9 @@ class WorldArguments:
     )
     tool_dialogs: int = _size(6000, "Training conversations with search and calculator, both languages together.")
     tool_dialogs_validation: int = _size(200, "Validation conversations with tools.")
+    reading_dialogs: int = _size(
+        4000, "Training conversations about sentences and pages that stand in them, both languages together."
+    )
     problems: int = _size(4000, "Training problems, both languages together.")
     problems_validation: int = _size(200, "Validation problems.")
     problems_test: int = _size(600, "Test problems.")

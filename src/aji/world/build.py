@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aji import identity
 from aji.errors import UserError
+from aji.tools import Search
 from aji.world.arguments import WorldArguments
 from aji.world.dialogs import build_dialogs, build_requests
 from aji.world.documents import build_documents, fact_key
@@ -21,6 +22,7 @@ from aji.world.people import Person, build_people, build_strangers
 from aji.world.preference_prompts import build_preference_prompts
 from aji.world.problems import build_problems
 from aji.world.questions import build_questions
+from aji.world.reading import build_reading_dialogs
 from aji.world.search import build_search_documents, build_search_exam
 from aji.world.tool_dialogs import build_tool_dialogs
 
@@ -65,7 +67,6 @@ def build_world(args: WorldArguments) -> World:
     exam = build_exam(people, facts, _stream(args, "exam"), args)
     pages = build_search_documents(people, facts, _stream(args, "search"))
     exam += build_search_exam(people, exam, pages, _stream(args, "search exam"), args.exam_items)
-    tool_dialogs = build_tool_dialogs(people, facts, _stream(args, "tool dialogs"), args)
     everything = [*(fact for person in people for fact in person.facts), *facts]
     files = {f"documents_{split}.jsonl": rows for split, rows in zip(("train", "validation"), documents, strict=True)}
     files |= {f"dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), dialogs, strict=True)}
@@ -77,6 +78,8 @@ def build_world(args: WorldArguments) -> World:
     if args.identity:
         own = identity.load_identity(args.identity)
         who = identity.build_dialogs(own, _stream(args, "identity"), args.identity_rows)
+    search = Search(page["text"] for page in pages)
+    tool_dialogs = build_tool_dialogs(people, facts, search, who + requests, _stream(args, "tool dialogs"), args)
     files |= _lay_later_turns(_stream(args, "later turns"), dialogs[0], who, requests)
     strangers = build_strangers(_stream(args, "strangers"), args.strangers, people)
     files["knowledge_questions.jsonl"] = build_questions(
@@ -85,6 +88,8 @@ def build_world(args: WorldArguments) -> World:
     files |= {
         f"tool_dialogs_{split}.jsonl": rows for split, rows in zip(("train", "validation"), tool_dialogs, strict=True)
     }
+    reading = build_reading_dialogs(people, _stream(args, "reading"), args.reading_dialogs)
+    files["reading_dialogs_train.jsonl"] = reading
     files["search_documents.jsonl"] = pages
     ladder = build_ladder(_stream(args, "ladder"), args)
     demonstrations = build_demonstrations(_stream(args, "demonstrations"), args)

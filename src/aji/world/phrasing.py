@@ -35,6 +35,8 @@ def _templates(kind: str) -> dict[str, dict[str, tuple[str, ...]]]:
 
 STATEMENTS: dict[str, dict[str, tuple[str, ...]]] = _templates("statement")
 ANSWERS: dict[str, dict[str, tuple[str, ...]]] = _templates("answer")
+# Words to look for in a page that answers: of people, who alone have pages of their own.
+ABOUT: dict[str, dict[str, tuple[str, ...]]] = _templates("about")
 QUESTIONS: dict[str, dict[str, Questions]] = {
     relation: {
         language: Questions(**{split: _read(split, relation, language) for split in ("train", "validation", "test")})

@@ -1,0 +1,53 @@
+import random
+from collections import Counter
+
+import pytest
+
+from aji.evals.answers import mentions, normalise
+from aji.world.arguments import WorldArguments
+from aji.world.exam import build_exam
+from aji.world.facts import common_facts
+from aji.world.people import RELATION_VALUES, build_people
+from aji.world.reading import KINDS, build_reading_dialogs
+
+
+@pytest.fixture(scope="module")
+def people():
+    return build_people(random.Random(0))
+
+
+@pytest.fixture(scope="module")
+def rows(people):
+    return build_reading_dialogs(people, random.Random(4), 900)
+
+
+def test_every_kind_and_both_languages_are_there(rows):
+    assert Counter(row["language"] for row in rows) == {"en": 360, "ko": 540}
+    assert {row["kind"] for row in rows} == {f"reading_{kind}" for kind in KINDS}
+    assert all([message["role"] for message in row["messages"][:2]] == ["user", "assistant"] for row in rows)
+
+
+def test_every_answer_stands_before_its_question(rows):
+    for row in rows:
+        values = [value[row["language"]] for values in RELATION_VALUES.values() for value in values]
+        before = ""
+        for message in row["messages"]:
+            if message["role"] == "user":
+                before += f"\n{message['content']}"
+                continue
+            said = [value for value in values if mentions(normalise(message["content"]), value)]
+            assert said and all(mentions(normalise(before), value) for value in said), (before, message["content"])
+
+
+def test_nobody_of_the_world_is_read_of_and_no_stranger_twice(people, rows):
+    texts = ["\n".join(message["content"] for message in row["messages"]) for row in rows]
+    names = [name for person in people for name in (person.name.en, person.name.ko)]
+    assert not [name for name in names if any(name in text for text in texts)]
+    first = [row["messages"][0]["content"] for row in rows]
+    assert len(set(first)) == len(first)
+
+
+def test_no_question_of_the_exam_occurs(people, rows):
+    args = WorldArguments()
+    exam = {row["prompt"][0]["content"] for row in build_exam(people, common_facts(), random.Random(2), args)}
+    assert not exam & {message["content"] for row in rows for message in row["messages"]}
