@@ -4,7 +4,7 @@
     accelerate launch recipes/tokenizer.py --train_file my.txt --vocab_size 8192 --output_dir runs/mine/tokenizer
     accelerate launch recipes/tokenizer.py --train_file en.txt ko.jsonl --compare gpt2 --output_dir runs/mine/tokenizer
 
-Reads   documents (`text` rows), one or more files.
+Reads   documents (`text` rows) and conversations, one or more files of each.
 Writes  a tokenizer to `output_dir` (loads with AutoTokenizer, chat template included), metrics with bytes per token.
 Next    `recipes/pretrain.py` trains a model on its tokens; `aji tokens "some text" --tokenizer DIR` shows them.
 """
@@ -16,12 +16,13 @@ from typing import Literal
 from rich import print
 from rich.table import Table
 
-from aji.data.load import load_documents
+from aji.data.load import load_conversations, load_documents
 from aji.errors import UserError
 from aji.stage import FolderArguments, Stage, run
 from aji.tokenizer import (
     bytes_per_token,
     check_tokenizer,
+    conversation_texts,
     load_tokenizer,
     sample_texts,
     texts_by_group,
@@ -32,6 +33,9 @@ from aji.tokenizer import (
 @dataclass
 class TokenizerArguments:
     train_file: list[str] = field(metadata={"help": "Documents to learn from: files, folders or Hub ids."})
+    chat_file: list[str] = field(
+        default_factory=list, metadata={"help": "Conversations to learn from too: files, folders or Hub ids."}
+    )
     eval_file: list[str] = field(
         default_factory=list, metadata={"help": "Documents to measure on; without any, those it learned from."}
     )
@@ -52,13 +56,14 @@ class TokenizerArguments:
 
 
 def main(args: TokenizerArguments, folder_args: FolderArguments) -> None:
-    stage = Stage.start("tokenizer", args, folder_args, inputs=(*args.train_file, *args.eval_file))
+    stage = Stage.start("tokenizer", args, folder_args, inputs=(*args.train_file, *args.chat_file, *args.eval_file))
     documents = {name: load_documents(name, args.text_column) for name in args.train_file}
     others = {Path(name).name: load_tokenizer(name) for name in args.compare}
     if len(others) < len(args.compare):
         raise UserError(f"--compare {' '.join(args.compare)}: two of them end in the same name. Rename one folder.")
 
-    sample = list(sample_texts(list(documents.values()), args.sample_bytes))
+    chats = [conversation_texts(load_conversations(name), args.chat_template) for name in args.chat_file]
+    sample = list(sample_texts([*documents.values(), *chats], args.sample_bytes))
     tokenizer = train_tokenizer(
         sample, args.vocab_size, args.min_frequency, args.model_max_length, args.chat_template, show_progress=True
     )

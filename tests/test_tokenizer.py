@@ -17,6 +17,7 @@ from aji.tokenizer import (
     SPECIAL_TOKENS,
     bytes_per_token,
     check_tokenizer,
+    conversation_texts,
     load_tokenizer,
     sample_texts,
     texts_by_group,
@@ -45,6 +46,25 @@ def test_specials_have_the_first_ids_and_their_roles(tokenizer):
 
 def test_vocabulary_is_rounded_up_to_a_multiple_of_64(tokenizer):
     assert len(tokenizer) == 320
+
+
+@pytest.mark.parametrize("template", ["chatml", "chatml_sep"])
+def test_the_words_of_calls_and_users_are_learnt_but_no_mark(template):
+    call = {"type": "function", "function": {"name": "search", "arguments": {"query": "fox"}}}
+    tool = {"type": "function", "function": {"name": "search", "description": "Looks up.", "parameters": {}}}
+    rows = [
+        {"role": "user", "content": "Who?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "A fox."},
+    ]
+    texts = conversation_texts(Dataset.from_dict({"messages": [rows], "tools": [json.dumps([tool])]}), template)[
+        "text"
+    ]
+    assert '{"name": "search", "arguments": {"query": "fox"}}' in texts and "A fox." in texts
+    assert any("search(): Looks up." in text for text in texts) and any("Who?" in text for text in texts)
+    assert not [text for text in texts if "<|" in text]
+    plain = conversation_texts(Dataset.from_dict({"messages": [rows[:1]]}), template)["text"]
+    assert [text.strip() for text in plain] == (["user\nWho?"] if template == "chatml" else ["user", "Who?"])
 
 
 def test_role_names_become_tokens():

@@ -92,6 +92,14 @@ def encode(
     return encoded
 
 
+def render(template: str, messages: list[dict], tools: list[dict] | str | None = None) -> str:
+    """The text of one conversation in a chat template, its marks in ordinary characters: to read, not to encode."""
+    tools = json.loads(tools) if tools and isinstance(tools, str) else tools
+    conversation = _mark(messages, re.compile("(?!)"))
+    [text], _ = render_jinja_template(conversations=[conversation], tools=tools or None, chat_template=template)
+    return text
+
+
 def response_template(tokenizer: PreTrainedTokenizerBase) -> dict | None:
     """How `parse_response` takes a reply apart: the tokenizer's own, or ours for a template that has our marks.
 
