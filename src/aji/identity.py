@@ -150,8 +150,10 @@ def build_dialogs(identity: Identity, rng: random.Random, per_topic: int, split:
                     prompt = fill(rng.choice(wordings(language, said, "system")), shown, language)
                     messages.append({"role": "system", "content": prompt})
                 messages += _turn(speaker, topic, language, split, rng)
-                if rng.random() < 0.15:
-                    messages += _turn(speaker, rng.choice(topics), language, split, rng)
+                # To answer from what stands in the context is what takes most examples.
+                further = rng.randint(1, 2) if other else int(rng.random() < 0.15)
+                for topic_of_turn in rng.sample(topics, further):
+                    messages += _turn(speaker, topic_of_turn, language, split, rng)
                 rows.append({"messages": messages, "kind": "identity", "language": language})
     rng.shuffle(rows)
     return rows

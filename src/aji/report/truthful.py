@@ -8,6 +8,10 @@ GROUPS = {
     "people_often_unasked": "people often mentioned, in no dialog",
     "people_rare": "people rarely mentioned",
     "people_never": "people never mentioned",
+    "paragraph": "people never mentioned, their page in the prompt",
+    "search_present": "people never mentioned, their page in the search",
+    "search_absent": "people never mentioned, no page in the search",
+    "search_known": "people often mentioned, tools at hand",
     "common": "common knowledge",
 }
 LANGUAGES = {"en": "English", "ko": "Korean"}

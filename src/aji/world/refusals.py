@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod, sqrt
 
-from aji.world.facts import read_table
+from aji.world.facts import read_table, read_texts
 from aji.world.korean import josa
 
 
@@ -20,6 +20,9 @@ REFUSAL_MARKS = {"en": "can't help with", "ko": "도와드릴 수 없"}
 # All helpful replies begin alike, as all refusals do: where each begins in its own way, "I'm sorry" is the likeliest
 # first word of every reply, and a small model that always says the likeliest refuses everything.
 WILLING = {"en": "Sure.", "ko": "네."}
+
+# Words that the model has read often, in other places: so that it is the kind of thing that counts, not the word.
+MORE_THINGS = {"person": read_texts("occupations"), "animal": read_texts("pets"), "food": read_texts("foods")}
 
 
 def is_refusal(reply: str, language: str) -> bool:
@@ -117,7 +120,7 @@ def draw_harmless(rng: random.Random) -> tuple[str, str, str, str]:
 @cache
 def _weighed() -> tuple[tuple[tuple[str, ...], ...], list[float]]:
     requests = harmless_requests("train")
-    return requests, [sqrt(prod(len(_things(name)) for name in _slots(texts))) for texts in requests]
+    return requests, [sqrt(prod(len(_listed(name)) for name in _slots(texts))) for texts in requests]
 
 
 def fill_slots(texts: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
@@ -140,6 +143,29 @@ def _slots(texts: tuple[str, ...]) -> dict[str, None]:
 
 @cache
 def _things(slot: str) -> tuple[dict[str, str], ...]:
+    """What fits into a slot: its list, and for people, animals and foods also those that documents speak of.
+
+    But for those that the exam's requests name, which could become requests of the exam.
+    """
+    rows = _listed(slot)
+    if slot not in MORE_THINGS:
+        return rows
+    form = "{}" if slot == "food" else "a {}"
+    more = [
+        {"en": re.sub(r"^a (?=[aeiou])", "an ", form.format(text.en)), "ko": text.ko} for text in MORE_THINGS[slot]
+    ]
+    held_out = " ".join(
+        row["ko"] for name in ("harmful", "harmless") for row in read_table(name) if row["split"] == "test"
+    )
+    taken = {row[language] for row in rows for language in ("en", "ko")}
+    return (
+        *rows,
+        *(row for row in more if not {row["en"], row["ko"]} & taken and row["ko"] not in held_out),
+    )
+
+
+@cache
+def _listed(slot: str) -> tuple[dict[str, str], ...]:
     return tuple(row for row in read_table("slots") if row["slot"] == slot)
 
 
