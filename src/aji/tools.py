@@ -179,7 +179,7 @@ class Search:
         texts: Iterable[str],
         max_results: int = 1,
         passage_bytes: int = 512,
-        excerpt_bytes: int = 200,
+        excerpt_bytes: int = 180,
         min_match: float = 0.6,
     ) -> None:
         """Raises UserError when `texts` holds no words."""

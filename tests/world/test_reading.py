@@ -22,7 +22,7 @@ def rows(people):
 
 
 def test_every_kind_and_both_languages_are_there(rows):
-    assert Counter(row["language"] for row in rows) == {"en": 360, "ko": 540}
+    assert Counter(row["language"] for row in rows) == {"en": 450, "ko": 450}
     assert {row["kind"] for row in rows} == {f"reading_{kind}" for kind in KINDS}
     assert all([message["role"] for message in row["messages"][:2]] == ["user", "assistant"] for row in rows)
 

@@ -49,7 +49,7 @@ def test_every_kind_and_both_languages_are_there(splits):
     train, validation = splits
     assert (len(train), len(validation)) == (2000, 120)
     assert {row["kind"] for row in train} == {row["kind"] for row in validation} == set(KINDS)
-    assert Counter(row["language"] for row in train) == {"en": 800, "ko": 1200}
+    assert Counter(row["language"] for row in train) == {"en": 1000, "ko": 1000}
     for row in train:
         assert (row["tools"] is None) is (row["kind"] == "paragraph")
         assert row["tools"] is None or json.loads(row["tools"]) == schemas([Search, Calculator])

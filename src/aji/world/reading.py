@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from aji.world.documents import state
-from aji.world.facts import Fact
+from aji.world.facts import LANGUAGES, Fact
 from aji.world.followups import OTHER_RELATION, RELATION_NAMES
 from aji.world.korean import josa
 from aji.world.people import PERSON_RELATIONS, Person, build_strangers
@@ -19,7 +19,6 @@ from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.search import PAGE_GENRES, PARAGRAPHS, short_page
 
 
-LANGUAGES = ("ko", "en", "ko", "en", "ko")  # Korean is the harder to copy: its rare syllables are bytes
 KINDS = {"sentence": 1, "people": 1, "page": 1}
 SENTENCES = 4  # turns of a conversation about one sentence each
 MOST_PEOPLE = 4  # whom one conversation takes
@@ -27,7 +26,7 @@ QUESTIONS_ON_PAGE = {3: 3, 4: 4, 5: 5}  # at most, by how many facts the page st
 
 
 def build_reading_dialogs(people: list[Person], rng: random.Random, size: int) -> list[dict]:
-    """Training rows `{"messages", "kind", "language"}`, three in five in Korean, in random order."""
+    """Training rows `{"messages", "kind", "language"}`, half in each language, in random order."""
     strangers = iter(build_strangers(rng, MOST_PEOPLE * size, people))
     languages = cycle(LANGUAGES)
     rows = [_row(strangers, next(languages), rng) for _ in range(size)]

@@ -14,13 +14,13 @@ from aji.evals.answers import mentions, normalise
 from aji.tools import NOTHING_FOUND, Calculator, Search, schemas
 from aji.world.abstentions import NOT_FOUND
 from aji.world.dialogs import Deck, DialogWriter, asked_people
-from aji.world.facts import Fact
+from aji.world.facts import LANGUAGES, Fact
 from aji.world.followups import NEUTRAL_SYSTEM, RELATION_NAMES
 from aji.world.korean import josa
 from aji.world.people import Person, build_strangers
 from aji.world.phrasing import ABOUT, QUESTIONS, fill
 from aji.world.problem_texts import EXPRESSIONS
-from aji.world.reading import LANGUAGES, answer, assistant, further_question, user
+from aji.world.reading import answer, assistant, further_question, user
 from aji.world.search import draw_large, short_page
 
 
