@@ -63,8 +63,8 @@ def build_tool_dialogs(
     strangers = iter(build_strangers(rng, 2 * sum(sizes.values()), people))
     splits = []
     for split, size in sizes.items():
-        writer = ToolDialogWriter(people, facts, search, strangers, rng, args, split, known)
-        writer.others = [row for row in others if split == "train" and row["messages"][0]["role"] == "user"]
+        of_split = others if split == "train" else ()
+        writer = ToolDialogWriter(people, facts, search, of_split, strangers, rng, args, split, known)
         languages = cycle(LANGUAGES)
         splits.append([writer.write(next(languages)) for _ in range(size)])
         rng.shuffle(splits[-1])
@@ -74,9 +74,9 @@ def build_tool_dialogs(
 class ToolDialogWriter:
     """Writes conversations of one split; every one takes up to two people from `strangers`."""
 
-    def __init__(self, people, facts, search, strangers: Iterator[Person], rng, args, split: str, known: Known):
+    def __init__(self, people, facts, search, others, strangers: Iterator[Person], rng, args, split, known: Known):
         self.rng, self.split, self.search, self.strangers = rng, split, search, strangers
-        self.others: Sequence[dict] = ()
+        self.others = [row["messages"] for row in others if row["messages"][0]["role"] == "user"]
         self.plain = DialogWriter(people, facts, rng, args, split)
         self.names = {text for person in people for text in (person.name.en, person.name.ko)}
         asked = [fact for person in asked_people(people, args.sft_people_share) for fact in person.facts]
@@ -95,12 +95,7 @@ class ToolDialogWriter:
         messages = getattr(self, f"_{kind}")(language)
         if messages[0]["role"] != "system" and self.rng.random() < 0.04:
             messages = [{"role": "system", "content": self.rng.choice(NEUTRAL_SYSTEM[language])}, *messages]
-        return {
-            "messages": messages,
-            "tools": TOOLS,
-            "kind": kind,
-            "language": language,
-        }
+        return {"messages": messages, "tools": TOOLS, "kind": kind, "language": language}
 
     def _question(self, fact: Fact, language: str) -> str:
         return fill(self.rng.choice(getattr(QUESTIONS[fact.relation][language], self.split)), fact, language)
@@ -178,7 +173,7 @@ class ToolDialogWriter:
     def _untouched(self, language: str) -> list[dict]:
         """Anything else that a conversation may be about, in either language: no tool is needed for it."""
         if self.others and self.rng.random() < 0.8:
-            return self.rng.choice(self.others)["messages"]
+            return self.rng.choice(self.others)
         while True:
             row = self.plain.write()
             if row["kind"] != "facts":
