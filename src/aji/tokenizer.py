@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
-from datasets import Dataset
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from aji import chatml
 from aji.errors import UserError
 
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # In id order. `<|endoftext|>` ends a document and is bos; `<|im_end|>` ends a turn and is the eos of a chat model.
 SPECIAL_TOKENS = (
@@ -176,12 +179,12 @@ def conversation_texts(conversations: Dataset, chat_template: str) -> Dataset:
 
     So the tokenizer also learns what documents do not hold: the words of users, of tools and of calls.
     """
+    from datasets import Dataset
+
     special = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
-    template, pieces = chatml.load_template(chat_template), []
-    tools = conversations["tools"] if "tools" in conversations.column_names else [None] * len(conversations)
-    for own, messages in zip(tools, conversations["messages"], strict=True):
-        pieces += special.split(chatml.render(template, messages, own))
-    return Dataset.from_dict({"text": [piece for piece in pieces if piece.strip()]})
+    tools = conversations["tools"] if "tools" in conversations.column_names else None
+    texts = chatml.render(chatml.load_template(chat_template), conversations["messages"], tools)
+    return Dataset.from_dict({"text": [piece for text in texts for piece in special.split(text) if piece.strip()]})
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, special_tokens: Sequence[str] = SPECIAL_TOKENS) -> None:

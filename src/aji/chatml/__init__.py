@@ -79,7 +79,14 @@ def encode(
     control = _control_tokens(tokenizer, template)
     cut = re.compile(f"{_OPEN}({control.pattern}){_CLOSE}|[{_OPEN}{_CLOSE}]")
     chats = []
-    for rendered, spans in _render(tokenizer, template, conversations, add_generation_prompt, tools, control):
+    for rendered, spans in _render(
+        template,
+        conversations,
+        tools,
+        control,
+        add_generation_prompt=add_generation_prompt,
+        **tokenizer.special_tokens_map,
+    ):
         chats.append(list(_segments(rendered, spans, cut)))
     ids_of = _encode_segments(tokenizer, chain.from_iterable(chats))
     encoded = []
@@ -92,12 +99,14 @@ def encode(
     return encoded
 
 
-def render(template: str, messages: list[dict], tools: list[dict] | str | None = None) -> str:
-    """The text of one conversation in a chat template, its marks in ordinary characters: to read, not to encode."""
-    tools = json.loads(tools) if tools and isinstance(tools, str) else tools
-    conversation = _mark(messages, re.compile("(?!)"))
-    [text], _ = render_jinja_template(conversations=[conversation], tools=tools or None, chat_template=template)
-    return text
+def render(
+    template: str, conversations: Sequence[list[dict]], tools: Sequence[list[dict] | str | None] | None = None
+) -> Iterable[str]:
+    """The text of each conversation in a chat template. To read, not to encode: message text can forge marks in it.
+
+    `tools` and errors are those of `encode`.
+    """
+    return map(itemgetter(0), _render(template, conversations, tools, re.compile("(?!)")))
 
 
 def response_template(tokenizer: PreTrainedTokenizerBase) -> dict | None:
@@ -197,8 +206,11 @@ def _mark(value, control: re.Pattern):
     return value
 
 
-def _render(tokenizer, template, conversations, add_generation_prompt, tools, control):
-    """Yield the text of each conversation and the character spans of its generation blocks."""
+def _render(template, conversations, tools, control, **variables):
+    """Yield the text of each conversation and the character spans of its generation blocks.
+
+    `variables` are what the template may ask for besides.
+    """
     pairs = zip(conversations, tools or [None] * len(conversations), strict=True)
     for own_tools, group in groupby(pairs, key=itemgetter(1)):
         own_tools = json.loads(own_tools) if own_tools and isinstance(own_tools, str) else own_tools
@@ -208,8 +220,7 @@ def _render(tokenizer, template, conversations, add_generation_prompt, tools, co
                 tools=_mark(own_tools, control) or None,
                 chat_template=template,
                 return_assistant_tokens_mask=True,
-                add_generation_prompt=add_generation_prompt,
-                **tokenizer.special_tokens_map,
+                **variables,
             )
         except TemplateError as error:
             reason = str(error).translate({ord(_OPEN): None, ord(_CLOSE): None})
