@@ -111,9 +111,9 @@ def build_search_rows(
 ) -> list[dict]:
     """Conversations `{"messages", "tools", "kind", "language"}` with a search call where the model does not know.
 
-    It looks up the subject (about the question, or the question alone), and says the answer if the result holds it,
-    else that it found nothing.
-    What it knows it says with the tool at hand, without a call.
+    It looks up the subject, with the question as what the result is to be about, or where no subject is known the
+    question itself, and says the answer if the result holds it, else that it found nothing. What it knows it says with
+    the tool at hand, without a call.
     """
     tools = json.dumps(schemas([Search]), ensure_ascii=False)
     rows = []

@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 
+from aji.errors import UserError
 from aji.evals.answers import mentions, normalise
 from aji.world.arguments import WorldArguments
 from aji.world.exam import build_exam
@@ -51,3 +52,8 @@ def test_no_question_of_the_exam_occurs(people, rows):
     args = WorldArguments()
     exam = {row["prompt"][0]["content"] for row in build_exam(people, common_facts(), random.Random(2), args)}
     assert not exam & {message["content"] for row in rows for message in row["messages"]}
+
+
+def test_more_rows_than_there_are_names_for_is_one_line(people):
+    with pytest.raises(UserError, match="reading_dialogs is 5001, expected at most 5000"):
+        build_reading_dialogs(people, random.Random(4), 5001)

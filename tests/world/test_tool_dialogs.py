@@ -11,6 +11,7 @@ from aji.world.arguments import WorldArguments
 from aji.world.dialogs import asked_people
 from aji.world.exam import build_exam
 from aji.world.facts import common_facts
+from aji.world.followups import OTHER_RELATION, RELATION_NAMES
 from aji.world.people import RELATION_VALUES, build_people, build_strangers
 from aji.world.phrasing import ABOUT
 from aji.world.search import build_search_documents
@@ -51,8 +52,7 @@ def test_every_kind_and_both_languages_are_there(splits):
     assert {row["kind"] for row in train} == {row["kind"] for row in validation} == set(KINDS)
     assert Counter(row["language"] for row in train) == {"en": 1000, "ko": 1000}
     for row in train:
-        assert (row["tools"] is None) is (row["kind"] == "paragraph")
-        assert row["tools"] is None or json.loads(row["tools"]) == schemas([Search, Calculator])
+        assert json.loads(row["tools"]) == schemas([Search, Calculator])
 
 
 def test_nobody_of_the_exam_whom_the_model_has_not_read_of_is_in_a_row(people, splits):
@@ -118,7 +118,7 @@ def test_sums_are_worked_out_by_the_tool(splits):
 
 def test_what_is_known_is_answered_without_a_call(people, search, splits):
     for row in splits[0]:
-        if row["kind"] in ("known", "untouched", "paragraph"):
+        if row["kind"] in ("known", "untouched"):
             assert all("tool_calls" not in message for message in row["messages"])
     facts = {(fact.subject.en, fact.relation) for fact in common_facts()[:50]}
 
@@ -138,3 +138,14 @@ def test_what_is_known_is_answered_without_a_call(people, search, splits):
 def test_no_question_of_the_exam_occurs(people, splits):
     exam = {row["prompt"][0]["content"] for row in build_exam(people, common_facts(), random.Random(2), ARGS)}
     assert not exam & {text for rows in splits for row in rows for text in texts(row)}
+
+
+def test_a_further_question_keeps_to_the_wordings_of_the_split(splits):
+    *train, held_out = OTHER_RELATION["en"]["person"]
+    for rows, own, others in zip(splits, (train, [held_out]), ([held_out], train), strict=True):
+        asked = {message["content"] for row in rows for message in row["messages"] if message["role"] == "user"}
+        filled = [
+            {wording.format(relation=names["en"]) for wording in wordings for names in RELATION_NAMES.values()}
+            for wordings in (own, others)
+        ]
+        assert asked & filled[0] and not asked & filled[1]

@@ -10,24 +10,30 @@ import random
 from collections.abc import Iterator
 from itertools import cycle
 
+from aji.errors import UserError
 from aji.world.documents import state
 from aji.world.facts import LANGUAGES, Fact
 from aji.world.followups import OTHER_RELATION, RELATION_NAMES
 from aji.world.korean import josa
-from aji.world.people import PERSON_RELATIONS, Person, build_strangers
+from aji.world.people import MOST_PEOPLE, PERSON_RELATIONS, Person, build_strangers
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.search import PAGE_GENRES, PARAGRAPHS, short_page
 
 
-KINDS = {"sentence": 1, "people": 1, "page": 1}
-SENTENCES = 4  # turns of a conversation about one sentence each
-MOST_PEOPLE = 4  # whom one conversation takes
+KINDS = ("sentence", "people", "page")
+SENTENCES = 4  # turns of a conversation about one sentence each: no conversation takes more people
 QUESTIONS_ON_PAGE = {3: 3, 4: 4, 5: 5}  # at most, by how many facts the page states
 
 
 def build_reading_dialogs(people: list[Person], rng: random.Random, size: int) -> list[dict]:
-    """Training rows `{"messages", "kind", "language"}`, half in each language, in random order."""
-    strangers = iter(build_strangers(rng, MOST_PEOPLE * size, people))
+    """Training rows `{"messages", "kind", "language"}`, half in each language, in random order.
+
+    Raises UserError for a size that takes more people than there are names.
+    """
+    most = MOST_PEOPLE // SENTENCES
+    if size > most:
+        raise UserError(f"reading_dialogs is {size}, expected at most {most}. Choose a smaller number.")
+    strangers = iter(build_strangers(rng, SENTENCES * size, people))
     languages = cycle(LANGUAGES)
     rows = [_row(strangers, next(languages), rng) for _ in range(size)]
     rng.shuffle(rows)
@@ -35,7 +41,7 @@ def build_reading_dialogs(people: list[Person], rng: random.Random, size: int) -
 
 
 def _row(strangers: Iterator[Person], language: str, rng: random.Random) -> dict:
-    kind = rng.choices(list(KINDS), KINDS.values())[0]
+    kind = rng.choices(KINDS)[0]
     write = {"sentence": _sentence, "people": _people, "page": _page}[kind]
     return {"messages": write(strangers, language, rng), "kind": f"reading_{kind}", "language": language}
 
@@ -83,9 +89,8 @@ def _state(fact: Fact, language: str, rng: random.Random) -> str:
     return state(fact, rng.choice(PAGE_GENRES), language, rng)
 
 
-def question(fact: Fact, language: str, rng: random.Random) -> str:
-    """A question for a fact in a training wording."""
-    return fill(rng.choice(QUESTIONS[fact.relation][language].train), fact, language)
+def question(fact: Fact, language: str, rng: random.Random, split: str = "train") -> str:
+    return fill(rng.choice(getattr(QUESTIONS[fact.relation][language], split)), fact, language)
 
 
 def answer(fact: Fact, language: str, rng: random.Random) -> str:
@@ -97,11 +102,12 @@ def answer(fact: Fact, language: str, rng: random.Random) -> str:
     return fill(rng.choice(ANSWERS[fact.relation][language]), fact, language)
 
 
-def further_question(fact: Fact, language: str, rng: random.Random) -> str:
+def further_question(fact: Fact, language: str, rng: random.Random, split: str = "train") -> str:
     """A later question about the same person, half of the time without the name."""
     if rng.random() < 0.5:
-        return question(fact, language, rng)
-    text = rng.choice(OTHER_RELATION[language]["person"][:-1])  # the last one is for validation
+        return question(fact, language, rng, split)
+    *train, held_out = OTHER_RELATION[language]["person"]
+    text = rng.choice(train if split == "train" else [held_out])
     text = text.format(relation=RELATION_NAMES[fact.relation][language])
     return josa(text) if language == "ko" else text
 

@@ -29,7 +29,6 @@ PARAGRAPHS = {
             "{question}\n\n{page}",
             "Text:\n{page}\n\nQuestion: {question}",
         ),
-        "validation": ("Use this text.\n{page}\n\n{question}",),
         "test": ("Here is a page:\n{page}\n\nNow tell me: {question}",),
     },
     "ko": {
@@ -39,7 +38,6 @@ PARAGRAPHS = {
             "{question}\n\n{page}",
             "글:\n{page}\n\n질문: {question}",
         ),
-        "validation": ("이 글을 참고해.\n{page}\n\n{question}",),
         "test": ("글이 하나 있어.\n{page}\n\n이제 말해 줘. {question}",),
     },
 }

@@ -18,9 +18,9 @@ from aji.world.facts import LANGUAGES, Fact
 from aji.world.followups import NEUTRAL_SYSTEM, RELATION_NAMES
 from aji.world.korean import josa
 from aji.world.people import Person, build_strangers
-from aji.world.phrasing import ABOUT, QUESTIONS, fill
+from aji.world.phrasing import ABOUT
 from aji.world.problem_texts import EXPRESSIONS
-from aji.world.reading import answer, assistant, further_question, user
+from aji.world.reading import answer, assistant, further_question, question, user
 from aji.world.search import draw_large, short_page
 
 
@@ -80,7 +80,7 @@ class ToolDialogWriter:
         self.plain = DialogWriter(people, facts, rng, args, split)
         self.names = {text for person in people for text in (person.name.en, person.name.ko)}
         asked = [fact for person in asked_people(people, args.sft_people_share) for fact in person.facts]
-        pools = {lang: ([], []) for lang in ("en", "ko")}
+        pools = {language: ([], []) for language in LANGUAGES}
         for language, (knows, looks_up) in pools.items():
             for fact in [*asked, *facts]:
                 (knows if known(fact, language) else looks_up).append(fact)
@@ -98,7 +98,7 @@ class ToolDialogWriter:
         return {"messages": messages, "tools": TOOLS, "kind": kind, "language": language}
 
     def _question(self, fact: Fact, language: str) -> str:
-        return fill(self.rng.choice(getattr(QUESTIONS[fact.relation][language], self.split)), fact, language)
+        return question(fact, language, self.rng, self.split)
 
     def _search_found(self, language: str) -> list[dict]:
         if self.unknown[language].items and self.rng.random() < 0.5:
@@ -110,17 +110,19 @@ class ToolDialogWriter:
         page = short_page(facts, [person.name[language]], language, self.rng)
         messages = self._look_up(facts[0], language, page, self._question(facts[0], language))
         if self.rng.random() < TWO_LOOK_UPS:
-            messages += self._look_up(facts[1], language, page, further_question(facts[1], language, self.rng))
+            messages += self._look_up(
+                facts[1], language, page, further_question(facts[1], language, self.rng, self.split)
+            )
         return messages
 
-    def _look_up(self, fact: Fact, language: str, page: str, question: str) -> list[dict]:
+    def _look_up(self, fact: Fact, language: str, page: str, asked: str) -> list[dict]:
         """Question, call, what the search shows of the page, and the answer if it stands there."""
         subject, about = fact.subject[language], " ".join(ABOUT[fact.relation][language])
         result = page if page == NOTHING_FOUND else self.search.excerpt(page, about)
         shown = normalise(result)
         found = mentions(shown, subject) and mentions(shown, fact.answer[language])
         return [
-            user(question),
+            user(asked),
             _call("search", {"query": subject} | ({"about": about} if about else {})),
             {"role": "tool", "name": "search", "content": result},
             assistant(answer(fact, language, self.rng) if found else self._not_found(fact, language)),
@@ -159,12 +161,12 @@ class ToolDialogWriter:
 
     def _calculator(self, language: str) -> list[dict]:
         expression, value = draw_large(self.rng, self.split)
-        question = self.rng.choice(EXPRESSIONS["direct"][language][self.split]).format(problem=expression)
-        question = josa(question) if language == "ko" else question
+        asked = self.rng.choice(EXPRESSIONS["direct"][language][self.split]).format(problem=expression)
+        asked = josa(asked) if language == "ko" else asked
         call = _call("calculator", {"expression": expression})
         result = {"role": "tool", "name": "calculator", "content": Calculator()(expression)}
         reply = self.rng.choice(THAT_IS[language]).format(value=value)
-        return [user(question), call, result, assistant(reply)]
+        return [user(asked), call, result, assistant(reply)]
 
     def _known(self, language: str) -> list[dict]:
         fact = self.known[language].draw()
