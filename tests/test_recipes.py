@@ -66,7 +66,8 @@ def runs(tmp_path_factory) -> Path:
         "corpus": ["--config", "configs/laptop/corpus.yaml", "--input", world / "crawl", "--workers", "1"]
         + ["--blocked_hosts", world / "blocked_hosts.txt", "--decontaminate", world / "exam.jsonl"]
         + ["--quality_labels", world / "crawl_truth.jsonl", "--truth", world / "crawl_truth.jsonl"],
-        "tokenizer": ["--train_file", folder / "corpus/train-*.parquet", "--vocab_size", "512"],
+        "tokenizer": ["--train_file", folder / "corpus/train-*.parquet", "--vocab_size", "512"]
+        + ["--chat_file", world / "tool_dialogs_train.jsonl"],
         "pretrain": pretrain_flags(folder, folder / "pretrain")[:-2]
         + ["--eval_file", world / "documents_validation.jsonl", "--max_steps", "6", "--sample_steps", "3"],
         "sft": ["--model_name_or_path", folder / "pretrain", "--train_file", world / "dialogs_train.jsonl"]
@@ -93,7 +94,7 @@ def test_each_stage_leaves_a_manifest_that_names_its_parents(runs):
     parents = {
         "world": [],
         "corpus": ["world"] * 5,
-        "tokenizer": ["corpus"],
+        "tokenizer": ["corpus", "world"],
         "pretrain": ["corpus", "world", "tokenizer"],
         "sft": ["pretrain", "world", "world"],
         "knowledge": ["sft", "world", "world", None],
