@@ -127,6 +127,18 @@ def test_a_killed_task_is_told_and_only_it_is_repeated(output, crawl, tmp_path):
     assert hash_of(tmp_path / "out") == hash_of(output)
 
 
+def test_who_is_interrupted_at_the_very_end_goes_on_from_there(output, crawl, tmp_path):
+    """The truth is compared last, when all tasks are done: what breaks off there loses nothing."""
+    truth = tmp_path / "truth.jsonl"
+    truth.write_text('{"url": "https://nobody.example/", "kind": "good"}\n')
+    flags = ("--truth", str(truth), "--if_exists", "rebuild")
+    for _ in range(2):
+        done = run(crawl, tmp_path / "out", *flags)
+        assert done.returncode == 1 and "found none of the urls of the corpus in it" in done.stderr
+        assert list((tmp_path / "out/work/corpus").glob("train-*.parquet"))
+    assert "clean:" not in done.stdout, "the tasks were done"
+
+
 def test_mistakes_are_one_line(tmp_path, crawl):
     empty = write_warc(tmp_path / "empty.warc.gz", [])
     images = write_warc(tmp_path / "images.warc.gz", [record("http://a.example/i.png", b"\x89PNG", mime="image/png")])

@@ -1,7 +1,8 @@
-"""The last step: the parquet files to their place, and beside them what they are and how they came about."""
+"""The last step: the parquet files in their place, and beside them what they are and how they came about."""
 
 import os
 import resource
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,9 @@ HOW = {"executor", "workers", "slurm"}
 
 
 def finish(work: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Move the corpus from `work` to `folder`, write its records, and return the metrics.
+    """Put the corpus of `work` into `folder`, write its records, and return the metrics.
+
+    `work` stays whole: who is interrupted here finds the tasks done, and gets here again.
 
     Raises:
         UserError: when no page was kept.
@@ -37,10 +40,8 @@ def finish(work: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]
         why = ", ".join(f"{reason} {count}" for reason, count in dropped.most_common(4)) or "there was no page"
         said = "".join(f" {note}." for note in funnel.notes(blocks)[:2])
         raise UserError(f"found no page to train on ({why}), expected some.{said} See the rules in docs/corpus.md")
-    for path in (work / "corpus").glob("*.parquet"):
-        os.replace(path, folder / path.name)
-    if (work / "quality.npz").is_file():
-        os.replace(work / "quality.npz", folder / "quality.npz")
+    for path in [*(work / "corpus").glob("*.parquet"), *work.glob("quality.npz")]:
+        _place(path, folder / path.name)
     merge_drops(work / "trace", folder / "drops.jsonl")
     funnel.write_funnel(blocks, folder)
     record = {
@@ -52,6 +53,14 @@ def finish(work: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]
     write_json(folder / "corpus.json", record)
     figures = funnel.metrics(blocks) | dict(sorted(counts.items()))
     return figures | {"worker_peak_memory_gb": workers_peak_memory_gb(), "output_hash": record["output_hash"]}
+
+
+def _place(path: Path, target: Path) -> None:
+    """The same file under another name, or a copy where the disk knows no second names."""
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def merge_drops(trace: Path, target: Path) -> None:
