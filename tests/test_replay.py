@@ -13,8 +13,9 @@ from aji.dpo import DPOTrainer, check_first_loss
 from aji.errors import UserError
 from aji.model import load_model
 from aji.preferences import token_rows
-from aji.replay import Replay, ReplayArguments, build_replay, load_first_questions
+from aji.replay import Replay, ReplayArguments, build_replay, load_prompts
 from aji.rlhf import RLOOTrainer
+from aji.tools import Search, schemas
 
 
 def turn(role, text):
@@ -36,17 +37,36 @@ def sources(tmp_path):
 
 
 def test_first_questions_are_what_stands_before_the_first_reply(sources):
-    assert load_first_questions(sources["prompts"], 0.5) == [[turn("user", f"{n} + 1?")] for n in (0, 2, 4, 6)]
-    assert load_first_questions(sources["dialogs"], 1)[1] == [turn("system", "Be short."), turn("user", "Hi 1")]
+    expected = [{"messages": [turn("user", f"{n} + 1?")], "tools": None} for n in (0, 2, 4, 6)]
+    assert load_prompts(sources["prompts"], 0.5) == expected
+    assert load_prompts(sources["dialogs"], 1)[1]["messages"] == [turn("system", "Be short."), turn("user", "Hi 1")]
+
+
+def test_with_tools_the_call_and_what_is_made_of_the_result_are_kept(tmp_path, tiny_tokenizer):
+    call = {"type": "function", "function": {"name": "search", "arguments": '{"query": "Mira"}'}}
+    messages = [turn("user", "Who is Mira?"), turn("assistant", "") | {"tool_calls": [call]},
+                turn("tool", "Mira has a cat.") | {"name": "search"}, turn("assistant", "She has a cat.")]  # fmt: skip
+    tools = json.dumps(schemas([Search]))
+    path = tmp_path / "looked-up.jsonl"
+    path.write_text("".join(json.dumps({"messages": messages, "tools": tools}) + "\n" for _ in range(4)))
+    prompts = load_prompts(str(path), 0.5)
+    assert [(prompt["messages"], prompt["tools"]) for prompt in prompts] == 2 * [
+        (messages[:1], tools),
+        (messages[:3], tools),
+    ]
+    asked = chatml.encode(tiny_tokenizer, [prompts[1]["messages"]], True, [tools])[0].input_ids
+    text = tiny_tokenizer.decode(asked)
+    assert "search(query, about?)" in text and "Mira has a cat." in text
+    assert text.endswith("<|im_start|>assistant\n")
 
 
 def test_what_cannot_be_replayed_is_told(sources, tmp_path):
     with pytest.raises(UserError, match=r"0\.01 of the 8 prompts in .* is none. Give a larger share"):
-        load_first_questions(sources["prompts"], 0.01)
+        load_prompts(sources["prompts"], 0.01)
     other = tmp_path / "texts.jsonl"
     other.write_text('{"text": "Once upon a time."}\n')
     with pytest.raises(UserError, match=r"texts.jsonl row 1: found neither prompt nor messages"):
-        load_first_questions(str(other), 1)
+        load_prompts(str(other), 1)
     with pytest.raises(UserError, match=r"replay: found weight -1 of a, expected a positive number"):
         ReplayArguments(replay={"a": -1})
     with pytest.raises(UserError, match=r"replay_weight is 0, expected more than 0"):
@@ -62,7 +82,7 @@ def test_it_is_the_likeliest_reply_of_the_start_that_is_learnt_again(fresh_model
     asked = {
         tuple(row.input_ids)
         for path in sources.values()
-        for row in chatml.encode(tiny_tokenizer, load_first_questions(path, 1), add_generation_prompt=True)
+        for row in chatml.encode(tiny_tokenizer, [one["messages"] for one in load_prompts(path, 1)], True)
     }
     # The untrained model would never stop: what it says most often first ends a reply from now on.
     firsts = [model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item() for ids in asked]

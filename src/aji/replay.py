@@ -28,7 +28,8 @@ class ReplayArguments:
         default=None,
         metadata={
             "help": "Files of prompts or conversations, each with the share of its rows: the model's replies to their "
-            "first questions, before training, are learnt again on the way. Default: none."
+            "first questions (with tools, to what stands before each reply), before training, are learnt again on the "
+            "way. Default: none."
         },
     )
     replay_weight: float = field(default=1.0, metadata={"help": "Weight of their loss, in nats a token."})
@@ -52,24 +53,30 @@ class ReplayArguments:
         return list(self.replay or {})
 
 
-def load_first_questions(source: str, share: float) -> list[list[dict]]:
-    """What stands before the first reply in that share of the rows, evenly spread: messages, the last of the user.
+def load_prompts(source: str, share: float) -> list[dict]:
+    """What stands before the first reply in that share of the rows, evenly spread: `{"messages", "tools"}`.
+
+    Of a conversation with `tools` also what stands before every later reply: what a tool found is read there.
 
     Raises UserError for rows that have neither `prompt` nor `messages`, and when nothing is left.
     """
-    prompts = []
+    rows = []
     for where, row in open_rows(source):
         found = row.get("prompt") or row.get("messages")
         messages = [{"role": "user", "content": found}] if isinstance(found, str) else found
         if not isinstance(messages, list) or not messages:
             raise UserError(f"{where}: found neither prompt nor messages, which a row of replay must have")
-        first = next((place for place, one in enumerate(messages) if one.get("role") == "assistant"), len(messages))
-        if first and messages[first - 1].get("role") == "user":
-            prompts.append(messages[:first])
-    places = spread(len(prompts), share)
+        tools = row.get("tools")
+        replies = [place for place, one in enumerate(messages) if one.get("role") == "assistant"] or [len(messages)]
+        befores = [messages[:place] for place in (replies if tools else replies[:1])]
+        rows.append(
+            [{"messages": one, "tools": tools} for one in befores if one and one[-1].get("role") in ("user", "tool")]
+        )
+    rows = [row for row in rows if row]
+    places = spread(len(rows), share)
     if not places:
-        raise UserError(f"replay: {share:g} of the {len(prompts)} prompts in {source} is none. Give a larger share")
-    return [prompts[place] for place in places]
+        raise UserError(f"replay: {share:g} of the {len(rows)} prompts in {source} is none. Give a larger share")
+    return [prompt for place in places for prompt in rows[place]]
 
 
 def build_replay(
@@ -78,8 +85,9 @@ def build_replay(
     """The likeliest replies of the model as it is now; None where nothing is to be kept."""
     if not args.replay:
         return None
-    prompts = [prompt for source, share in args.replay.items() for prompt in load_first_questions(source, share)]
-    ids = [row.input_ids for row in chatml.encode(tokenizer, prompts, add_generation_prompt=True)]
+    prompts = [prompt for source, share in args.replay.items() for prompt in load_prompts(source, share)]
+    conversations, tools = ([prompt[key] for prompt in prompts] for key in ("messages", "tools"))
+    ids = [row.input_ids for row in chatml.encode(tokenizer, conversations, True, tools)]
     replies = generate(model, tokenizer, ids, args.replay_max_new_tokens, progress="replay", **for_many(model))
     rows = [
         {"prompt": prompt, "reply": [*reply.ids, reply.stop_token]}
