@@ -76,7 +76,7 @@ def test_the_light_head_trains_as_trls_does(fresh_model, tiny_tokenizer, tmp_pat
 
 
 def test_trls_head_still_scores_prompts_and_padding(fresh_model, tiny_tokenizer, tmp_path, monkeypatch):
-    """Fails when trl scores labelled positions only on a CPU too: then drop `score_replies_only`."""
+    """Fails when trl scores labelled positions only on a CPU too: then drop `score_labelled_only`."""
     from trl.trainer import utils
 
     seen = []

@@ -94,9 +94,37 @@ def test_the_own_loss_equals_the_fused_one(fresh_model, tiny_tokenizer, tmp_path
         assert own_norm == pytest.approx(fused_norm, rel=1e-2)
 
 
-def test_the_patched_forward_is_gone(fresh_model, tiny_tokenizer, tmp_path):
-    assert "forward" in vars(trainer(trl.SFTTrainer, fresh_model(), tiny_tokenizer, tmp_path / "a").model)
-    assert "forward" not in vars(trainer(SFTTrainer, fresh_model(), tiny_tokenizer, tmp_path / "b").model)
+def scored(model, inputs):
+    """How many positions the head computes logits at when the model computes its loss."""
+    seen = []
+    hook = model.get_output_embeddings().register_forward_hook(
+        lambda head, found, out: seen.append(out[..., 0].numel())
+    )
+    model(**inputs)
+    hook.remove()
+    return seen[0]
+
+
+def test_logits_are_computed_where_a_label_is(fresh_model, tiny_tokenizer, tmp_path):
+    """The first figure is upstream's: fails when the model's own loss has learnt it, then drop the correction."""
+    model = fresh_model()
+    inputs = {"input_ids": torch.arange(20, 40).view(2, 10), "labels": torch.full((2, 10), -100)}
+    inputs["labels"][:, 0] = inputs["labels"][:, 7:] = 30  # nothing predicts the first token
+    assert scored(model, inputs) == 20
+    trainer(SFTTrainer, model, tiny_tokenizer, tmp_path)
+    assert scored(model, inputs) == 6
+    assert model(input_ids=inputs["input_ids"]).logits.shape[:2] == (2, 10)
+
+
+def test_a_model_that_caps_its_logits_keeps_its_own_loss(tiny_tokenizer, tmp_path):
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    config = Gemma2Config(
+        vocab_size=512, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, head_dim=16,
+        num_key_value_heads=2, pad_token_id=0, final_logit_softcapping=1.0,
+    )  # fmt: skip
+    model = Gemma2ForCausalLM(config)
+    assert "forward" not in vars(trainer(SFTTrainer, model, tiny_tokenizer, tmp_path).model)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import torch
 import trl
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
+from transformers.modeling_outputs import CausalLMOutputWithPast
 from trl.trainer.utils import FusedCausalLMOutput
 
 
@@ -52,8 +53,8 @@ class SFTTrainer(trl.SFTTrainer):
     """trl 1.16: without a Triton device the fused LM head runs 2 to 3 times slower than the model's own loss.
 
     It scores masked positions too, goes over an fp32 tile of all of them in eager mode and computes the logits again
-    in the backward pass. Where that would happen this class uses the loss of the model, with the same value and
-    gradient; `entropy` and `mean_token_accuracy` are then missing from the logs.
+    in the backward pass. Where that would happen this class uses the loss of the model, at labelled positions only,
+    with the same value and gradient; `entropy` and `mean_token_accuracy` are then missing from the logs.
     """
 
     def __init__(self, *args, **kwargs):
@@ -61,6 +62,7 @@ class SFTTrainer(trl.SFTTrainer):
         self.uses_own_loss = self.args.device.type == "cpu" and self.args.loss_type == "nll"
         if self.uses_own_loss:
             remove_fused_lm_head(self.model)
+            score_labelled_only(self.model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if not self.uses_own_loss:
@@ -99,18 +101,19 @@ class DPOTrainer(trl.DPOTrainer):
         return dataset if "prompt_ids" in dataset.column_names else super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, *args, **kwargs):
-        score_replies_only(self.model)
+        score_labelled_only(self.model)
         return super()._precompute_ref_logps(*args, **kwargs)
 
     def train(self, *args, **kwargs):
-        score_replies_only(self.model)
+        score_labelled_only(self.model)
         return super().train(*args, **kwargs)
 
 
-def score_replies_only(model: PreTrainedModel) -> None:
-    """Replace trl's fused LM head, on a CPU, by one that computes logits at labelled positions only.
+def score_labelled_only(model: PreTrainedModel) -> None:
+    """On a CPU, compute logits at labelled positions only: for the model's loss, and in place of trl's fused LM head.
 
-    Models that scale or cap their logits, and mixtures of experts, keep trl's.
+    transformers 5.23 computes them at all positions, prompts and padding too, which is a quarter of a small model's
+    work. Models that scale or cap their logits, and mixtures of experts, stay as they are.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = base.config.get_text_config()
@@ -119,21 +122,47 @@ def score_replies_only(model: PreTrainedModel) -> None:
     own_forward = type(base).forward
 
     @functools.wraps(own_forward)  # `generate` looks at the signature
-    def forward(self, *args, fused_lm_head=False, labels=None, **kwargs):
-        if not fused_lm_head:
-            return own_forward(self, *args, labels=labels, **kwargs)
-        hidden, labels = self.base_model(*args, **kwargs).last_hidden_state[:, :-1], labels[:, 1:]
-        mask = labels != -100
-        logits = self.get_output_embeddings()(hidden[mask]).float()
-        log_probs = logits.log_softmax(-1)
-        known = {"log_probs": log_probs.gather(1, labels[mask][:, None]).squeeze(1)}
-        with torch.no_grad():
-            known |= {
-                "entropy": -(log_probs.exp() * log_probs).sum(-1),
-                "mean_logits": logits.mean(-1),
-                "is_top1": logits.argmax(-1) == labels[mask],
-            }
-        spread = {name: values.new_zeros(mask.shape).masked_scatter(mask, values) for name, values in known.items()}
-        return FusedCausalLMOutput(label_mask=mask, **spread)
+    def forward(self, *args, fused_lm_head=False, labels=None, num_items_in_batch=None, **kwargs):
+        if labels is None:
+            return own_forward(self, *args, **kwargs)
+        hidden = self.base_model(*args, **kwargs).last_hidden_state
+        if fused_lm_head:
+            return _scores(self, hidden, labels)
+        return CausalLMOutputWithPast(loss=_loss(self, hidden, labels, num_items_in_batch))
 
     base.forward = types.MethodType(forward, base)
+
+
+def _labelled_logits(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits that predict labelled tokens, (tokens, vocabulary) in float32, and where they are, (rows, length - 1)."""
+    mask = labels[:, 1:] != -100
+    return model.get_output_embeddings()(hidden[:, :-1][mask]).float(), mask
+
+
+@torch.compiler.disable  # how many positions are labelled differs from batch to batch: each would be compiled anew
+def _loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+    """The loss of the model, in nats a labelled token; of a step of several batches this one's part."""
+    logits, mask = _labelled_logits(model, hidden, labels)
+    return model.loss_function(
+        logits=logits,
+        labels=None,
+        shift_labels=labels[:, 1:][mask],
+        vocab_size=logits.shape[-1],
+        num_items_in_batch=num_items_in_batch,
+    )
+
+
+def _scores(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> FusedCausalLMOutput:
+    """What trl's fused LM head gives."""
+    logits, mask = _labelled_logits(model, hidden, labels)
+    labels = labels[:, 1:]
+    log_probs = logits.log_softmax(-1)
+    known = {"log_probs": log_probs.gather(1, labels[mask][:, None]).squeeze(1)}
+    with torch.no_grad():
+        known |= {
+            "entropy": -(log_probs.exp() * log_probs).sum(-1),
+            "mean_logits": logits.mean(-1),
+            "is_top1": logits.argmax(-1) == labels[mask],
+        }
+    spread = {name: values.new_zeros(mask.shape).masked_scatter(mask, values) for name, values in known.items()}
+    return FusedCausalLMOutput(label_mask=mask, **spread)
