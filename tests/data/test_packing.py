@@ -33,6 +33,12 @@ def test_conversations_are_packed_whole():
     assert all(len(row["input_ids"]) <= 12 for row in packed)
 
 
+def test_long_conversations_find_short_ones_far_away_in_the_file():
+    lengths = [*[9] * 2000, *[3] * 2000]
+    packed = pack_conversations([{"input_ids": [10] * n, "labels": [10] * n} for n in lengths], 12)
+    assert len(packed) == 2000 and all(len(row["input_ids"]) == 12 for row in packed)
+
+
 def test_packed_conversations_do_not_see_each_other(tiny_model):
     """The loss of packed rows equals the loss of the same conversations one by one."""
     conversations = rows()
