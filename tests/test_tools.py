@@ -120,6 +120,13 @@ def test_nothing_rather_than_somebody_else():
     assert Search(PAGES, min_match=0)("Saren Casdane Wolgamar Toren") != NOTHING_FOUND
 
 
+def test_a_korean_name_that_differs_in_one_syllable_is_somebody_else():
+    """Names are indexed by pairs of syllables: 토렌 멜고른 shares two of its three with 토렌 벨고른."""
+    search = Search([*PAGES, *(f"{number}번째 배는 항구에 있다." for number in range(40))])
+    assert search("토렌 멜고른") == NOTHING_FOUND
+    assert search("토렌 벨고른은").startswith("토렌 벨고른\n")
+
+
 @pytest.mark.parametrize(
     ("query", "about", "result"),
     [

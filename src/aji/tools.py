@@ -180,7 +180,7 @@ class Search:
         max_results: int = 1,
         passage_bytes: int = 512,
         excerpt_bytes: int = 180,
-        min_match: float = 0.6,
+        min_match: float = 0.7,
     ) -> None:
         """Raises UserError when `texts` holds no words."""
         self.max_results, self.excerpt_bytes, self.min_match = max_results, excerpt_bytes, min_match
