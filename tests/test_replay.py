@@ -37,8 +37,10 @@ def sources(tmp_path):
 
 
 def test_first_questions_are_what_stands_before_the_first_reply(sources):
-    expected = [{"messages": [turn("user", f"{n} + 1?")], "tools": None} for n in (0, 2, 4, 6)]
-    assert load_prompts(sources["prompts"], 0.5) == expected
+    half = load_prompts(sources["prompts"], 0.5)
+    assert len(half) == 4 and all(
+        one in [{"messages": [turn("user", f"{n} + 1?")], "tools": None} for n in range(8)] for one in half
+    )
     assert load_prompts(sources["dialogs"], 1)[1]["messages"] == [turn("system", "Be short."), turn("user", "Hi 1")]
 
 

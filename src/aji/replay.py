@@ -14,8 +14,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from aji import chatml
-from aji.data.load import check_weights, open_rows, spread
+from aji.data.load import open_rows
 from aji.data.packing import IGNORED, pack_conversations, packed_collator
+from aji.data.weights import check_weights, draw_places
 from aji.errors import UserError
 from aji.generate import for_many, generate
 
@@ -54,7 +55,7 @@ class ReplayArguments:
 
 
 def load_prompts(source: str, share: float) -> list[dict]:
-    """What stands before the first reply in that share of the rows, evenly spread: `{"messages", "tools"}`.
+    """What stands before the first reply in a random share of the rows: `{"messages", "tools"}`.
 
     Of a conversation with `tools` also what stands before every later reply: what a tool found is read there.
 
@@ -73,7 +74,7 @@ def load_prompts(source: str, share: float) -> list[dict]:
             [{"messages": one, "tools": tools} for one in befores if one and one[-1].get("role") in ("user", "tool")]
         )
     rows = [row for row in rows if row]
-    places = spread(len(rows), share)
+    places = draw_places(len(rows), share)
     if not places:
         raise UserError(f"replay: {share:g} of the {len(rows)} prompts in {source} is none. Give a larger share")
     return [prompt for place in places for prompt in rows[place]]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 
 import datasets
@@ -12,6 +13,7 @@ import pytest
 from aji import config
 from aji.data import DataArguments, load, load_conversations, load_documents, load_splits
 from aji.data.files import find_files
+from aji.data.weights import draw_places
 from aji.errors import UserError
 
 
@@ -412,8 +414,24 @@ def asked(data) -> list[str]:
 def test_a_mixture_uses_each_set_as_often_as_its_weight_says(tmp_path):
     a, b, c = (chats(tmp_path / f"{name}.jsonl", count, name) for name, count in (("a", 4), ("b", 8), ("c", 2)))
     train_set, eval_set = load_splits(DataArguments(mixture={a: 1, b: 0.25, c: 2.5}), kind="conversations")
-    assert asked(train_set) == ["a 0", "a 1", "a 2", "a 3", "b 0", "b 4", *["c 0"] * 3, *["c 1"] * 2]
+    found = Counter(asked(train_set))
+    assert {text: n for text, n in found.items() if text[0] == "a"} == {"a 0": 1, "a 1": 1, "a 2": 1, "a 3": 1}
+    assert [n for text, n in found.items() if text[0] == "b"] == [1, 1]
+    assert sorted(found[f"c {n}"] for n in range(2)) == [2, 3]
+    again, _ = load_splits(DataArguments(mixture={a: 1, b: 0.25, c: 2.5}), kind="conversations")
+    assert asked(again) == asked(train_set)
     assert eval_set is None
+
+
+@pytest.mark.parametrize("weight", [0.025, 0.25, 0.5, 0.75, 1.25])
+def test_a_share_of_rows_that_take_turns_holds_them_all(weight):
+    """Every second row of harmful and harmless requests by turns would be the harmful ones."""
+    places = draw_places(8000, weight)
+    assert len(places) == 8000 * weight and places == sorted(places)
+    for turns in (2, 4):
+        for kind in range(turns):
+            share = sum(place % turns == kind for place in places) / len(places)
+            assert share == pytest.approx(1 / turns, rel=0.2)
 
 
 def test_parts_of_a_mixture_may_differ_in_their_messages(tmp_path):

@@ -9,7 +9,7 @@ from aji.world.arguments import WorldArguments
 from aji.world.exam import build_exam
 from aji.world.facts import common_facts
 from aji.world.people import RELATION_VALUES, build_people
-from aji.world.reading import KINDS, build_reading_dialogs
+from aji.world.reading import KINDS, answer, build_reading_dialogs
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,21 @@ def test_every_answer_stands_before_its_question(rows):
                 continue
             said = [value for value in values if mentions(normalise(message["content"]), value)]
             assert said and all(mentions(normalise(before), value) for value in said), (before, message["content"])
+
+
+def test_a_reply_says_what_it_looks_for_before_it_says_the_value(people):
+    named = {
+        "birthplace": ("birthplace", "출생지"),
+        "occupation": ("occupation", "직업"),
+        "pet": ("pet", "반려동물"),
+        "food": ("food", "음식"),
+        "birth_year": ("year", "연도"),
+    }
+    assert {fact.relation for fact in people[0].facts} == set(named)
+    for fact in people[0].facts:
+        for language, word in zip(("en", "ko"), named[fact.relation], strict=True):
+            before, value, _ = answer(fact, language).partition(fact.answer[language])
+            assert value and word in before, answer(fact, language)
 
 
 def test_nobody_of_the_world_is_read_of_and_no_stranger_twice(people, rows):

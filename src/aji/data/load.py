@@ -15,6 +15,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from aji.data import formats
 from aji.data.files import Row, find_files, kind_of, read_rows
+from aji.data.weights import check_weights, draw_places
 from aji.errors import UserError
 
 
@@ -52,7 +53,7 @@ class DataArguments:
         default=None,
         metadata={
             "help": "Several training sets in place of train_file, each with its weight: how many times its rows are "
-            "used. '{a.jsonl: 1, b.jsonl: 0.25, c.jsonl: 2}': all of a, every fourth row of b, c twice."
+            "used. '{a.jsonl: 1, b.jsonl: 0.25, c.jsonl: 2}': all of a, a quarter of b's rows, c twice."
         },
     )
     eval_file: str | None = field(default=None, metadata={"help": "Held-out data, in the same forms."})
@@ -101,16 +102,6 @@ class DataArguments:
         return [self.train_file] if self.train_file else list(self.mixture)
 
 
-def check_weights(name: str, mixture: Mapping[str, float]) -> None:
-    """Raise UserError for a weight of a mixture that is no positive number."""
-    for source, weight in mixture.items():
-        if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
-            raise UserError(
-                f"{name}: found weight {weight!r} of {source}, expected a positive number: how many times "
-                "its rows are used. Remove the line to leave it out"
-            )
-
-
 def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]) -> tuple[Dataset, Dataset | None]:
     """The training set and the held-out set, None when nothing asks for one. No chance is involved."""
 
@@ -139,19 +130,14 @@ def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]
     return load_train(), load(eval_file, eval_split)
 
 
-def spread(size: int, weight: float) -> list[int]:
-    """Places of `size` rows, each used as many times as the weight says; a broken weight takes rows evenly spread."""
-    return [int(index / weight) % size for index in range(round(size * weight))]
-
-
 def mix(parts: Sequence[tuple[Dataset, float]]) -> Dataset:
-    """All parts in one, each with its weight as in `spread`.
+    """All parts in one, each with its weight as in `draw_places`.
 
     What one part has as a column, or in its messages, and another has not, is None in the rows of the other.
     """
     chosen = []
     for part, weight in parts:
-        places = spread(len(part), weight)
+        places = draw_places(len(part), weight)
         if not places:
             raise UserError(f"mixture: weight {weight} of {len(part)} rows leaves none. Give a larger weight")
         chosen.append(part if len(places) == len(part) else part.select(places))

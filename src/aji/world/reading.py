@@ -53,7 +53,7 @@ def _sentence(strangers: Iterator[Person], language: str, rng: random.Random) ->
         fact = rng.choice(next(strangers).facts)
         sentence, asked = _state(fact, language, rng), question(fact, language, rng)
         text = rng.choice(("{0}\n\n{1}", "{1}\n\n{0}", "{0} {1}")).format(sentence, asked)
-        messages += [user(text), assistant(answer(fact, language, rng))]
+        messages += [user(text), assistant(answer(fact, language))]
     return messages
 
 
@@ -63,9 +63,9 @@ def _people(strangers: Iterator[Person], language: str, rng: random.Random) -> l
     facts = [next(strangers).facts[relation] for _ in range(rng.randint(2, 3))]
     first, *others = rng.sample(facts, len(facts))
     text = "\n".join(_state(fact, language, rng) for fact in facts)
-    messages = [user(f"{text}\n\n{question(first, language, rng)}"), assistant(answer(first, language, rng))]
+    messages = [user(f"{text}\n\n{question(first, language, rng)}"), assistant(answer(first, language))]
     for fact in others:
-        messages += [user(question(fact, language, rng)), assistant(answer(fact, language, rng))]
+        messages += [user(question(fact, language, rng)), assistant(answer(fact, language))]
     return messages
 
 
@@ -78,10 +78,10 @@ def _page(strangers: Iterator[Person], language: str, rng: random.Random) -> lis
     wording = rng.choice(PARAGRAPHS[language]["train"])
     messages = [
         user(wording.format(page=page, question=question(first, language, rng))),
-        assistant(answer(first, language, rng)),
+        assistant(answer(first, language)),
     ]
     for fact in others:
-        messages += [user(further_question(fact, language, rng)), assistant(answer(fact, language, rng))]
+        messages += [user(further_question(fact, language, rng)), assistant(answer(fact, language))]
     return messages
 
 
@@ -93,13 +93,14 @@ def question(fact: Fact, language: str, rng: random.Random, split: str = "train"
     return fill(rng.choice(getattr(QUESTIONS[fact.relation][language], split)), fact, language)
 
 
-def answer(fact: Fact, language: str, rng: random.Random) -> str:
-    """The answer in the form that answers have without a page too.
+def answer(fact: Fact, language: str) -> str:
+    """The answer in that form, of those it has without a page too, in which most is said before it.
 
-    To begin with "The occupation of" and then look for an occupation is easier for a small model than to choose a
-    sentence of the page by its first word.
+    To say "The occupation of" and then look for an occupation is easier for a small model than to choose a sentence of
+    the page by its first word. In Korean half of the forms name the relation only behind the answer.
     """
-    return fill(rng.choice(ANSWERS[fact.relation][language]), fact, language)
+    forms = ANSWERS[fact.relation][language]
+    return fill(max(forms, key=lambda form: form.index("{answer}")), fact, language)
 
 
 def further_question(fact: Fact, language: str, rng: random.Random, split: str = "train") -> str:

@@ -125,7 +125,7 @@ class ToolDialogWriter:
             user(asked),
             _call("search", {"query": subject} | ({"about": about} if about else {})),
             {"role": "tool", "name": "search", "content": result},
-            assistant(answer(fact, language, self.rng) if found else self._not_found(fact, language)),
+            assistant(answer(fact, language) if found else self._not_found(fact, language)),
         ]
 
     def _search_missing(self, language: str) -> list[dict]:
@@ -170,7 +170,7 @@ class ToolDialogWriter:
 
     def _known(self, language: str) -> list[dict]:
         fact = self.known[language].draw()
-        return [user(self._question(fact, language)), assistant(answer(fact, language, self.rng))]
+        return [user(self._question(fact, language)), assistant(answer(fact, language))]
 
     def _untouched(self, language: str) -> list[dict]:
         """Anything else that a conversation may be about, in either language: no tool is needed for it."""
