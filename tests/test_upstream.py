@@ -108,12 +108,14 @@ def scored(model, inputs):
 def test_logits_are_computed_where_a_label_is(fresh_model, tiny_tokenizer, tmp_path):
     """The first figure is upstream's: fails when the model's own loss has learnt it, then drop the correction."""
     model = fresh_model()
-    inputs = {"input_ids": torch.arange(20, 40).view(2, 10), "labels": torch.full((2, 10), -100)}
-    inputs["labels"][:, 0] = inputs["labels"][:, 7:] = 30  # nothing predicts the first token
-    assert scored(model, inputs) == 20
+    inputs = {"input_ids": torch.arange(20, 50).repeat(40, 1), "labels": torch.full((40, 30), -100)}
+    inputs["labels"][:, 0] = inputs["labels"][:, 23:] = 30  # nothing predicts the first token: 280 labels
+    assert scored(model, inputs) == 1200
+    expected = model(**inputs).loss.item()
     trainer(SFTTrainer, model, tiny_tokenizer, tmp_path)
-    assert scored(model, inputs) == 6
-    assert model(input_ids=inputs["input_ids"]).logits.shape[:2] == (2, 10)
+    assert scored(model, inputs) == 512
+    assert model(**inputs).loss.item() == pytest.approx(expected, rel=1e-5)
+    assert model(input_ids=inputs["input_ids"]).logits.shape[:2] == (40, 30)
 
 
 def test_a_model_that_caps_its_logits_keeps_its_own_loss(tiny_tokenizer, tmp_path):

@@ -12,6 +12,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from trl.trainer.utils import FusedCausalLMOutput
 
 
+# Labelled positions of a batch are scored in multiples of this many.
+ROUNDED = 256
 # What some models do to their logits; trl's fused head knows how, the one here does not.
 _LOGIT_CHANGES = (
     "final_logit_softcapping",
@@ -133,20 +135,19 @@ def score_labelled_only(model: PreTrainedModel) -> None:
     base.forward = types.MethodType(forward, base)
 
 
-def _labelled_logits(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits that predict labelled tokens, (tokens, vocabulary) in float32, and where they are, (rows, length - 1)."""
-    mask = labels[:, 1:] != -100
-    return model.get_output_embeddings()(hidden[:, :-1][mask]).float(), mask
-
-
 @torch.compiler.disable  # how many positions are labelled differs from batch to batch: each would be compiled anew
 def _loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
     """The loss of the model, in nats a labelled token; of a step of several batches this one's part."""
-    logits, mask = _labelled_logits(model, hidden, labels)
+    hidden, labels = hidden[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    places = (labels != -100).nonzero().squeeze(1)
+    # Batches of few sizes, so that memory that one step frees fits the next: others at their end, without a label.
+    others = (labels == -100).nonzero().squeeze(1)[: -len(places) % ROUNDED]
+    places = torch.cat([places, others])
+    logits = model.get_output_embeddings()(hidden[places]).float()
     return model.loss_function(
         logits=logits,
         labels=None,
-        shift_labels=labels[:, 1:][mask],
+        shift_labels=labels[places],
         vocab_size=logits.shape[-1],
         num_items_in_batch=num_items_in_batch,
     )
@@ -154,8 +155,9 @@ def _loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor, num_items_in_b
 
 def _scores(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> FusedCausalLMOutput:
     """What trl's fused LM head gives."""
-    logits, mask = _labelled_logits(model, hidden, labels)
     labels = labels[:, 1:]
+    mask = labels != -100
+    logits = model.get_output_embeddings()(hidden[:, :-1][mask]).float()
     log_probs = logits.log_softmax(-1)
     known = {"log_probs": log_probs.gather(1, labels[mask][:, None]).squeeze(1)}
     with torch.no_grad():
