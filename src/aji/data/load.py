@@ -103,7 +103,7 @@ class DataArguments:
 
 
 def load_splits(args: DataArguments, kind: Literal["documents", "conversations"]) -> tuple[Dataset, Dataset | None]:
-    """The training set and the held-out set, None when nothing asks for one. No chance is involved."""
+    """The training set and the held-out set, None when nothing asks for one. The same rows every time."""
 
     def load(source: str, split: str) -> Dataset:
         options = {"name": args.dataset_config, "split": split, "max_rows": args.max_rows}

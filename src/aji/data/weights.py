@@ -17,9 +17,9 @@ def check_weights(name: str, mixture: Mapping[str, float]) -> None:
 
 
 def draw_places(size: int, weight: float) -> list[int]:
-    """Places of `size` rows, in order, each used as many times as the weight says; of the rest a random share.
+    """Places of `size` rows, in order, each used as many times as the weight says; a fractional weight draws.
 
-    The same share every time. Not every second row for 0.5: of a file in which harmful and harmless requests take
+    The same rows every time. Not every second row for 0.5: of a file in which harmful and harmless requests take
     turns that would leave one kind.
     """
     times = int(weight)
