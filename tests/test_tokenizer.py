@@ -94,6 +94,15 @@ def test_text_is_split_as_qwen2_does(tokenizer):
     assert tokenizer.backend_tokenizer.normalizer is None
 
 
+def test_korean_name_is_the_same_tokens_with_every_particle():
+    names = [start + end for start in ("벨", "탐", "하르", "준") for end in ("코라", "나리", "스노", "토르")]
+    particles = ("는", "의", "를", "에서", "까지", "예요")
+    trained = train_tokenizer([f"저는 {name}{particle} 있다." for name in names for particle in particles] * 5, 512)
+    for name in names:
+        alone = trained.encode(f" {name}")
+        assert all(trained.encode(f" {name}{particle}")[: len(alone)] == alone for particle in particles), name
+
+
 def test_nothing_is_added(tokenizer):
     assert tokenizer("").input_ids == []
     assert len(tokenizer("a").input_ids) == 1

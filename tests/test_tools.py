@@ -146,9 +146,9 @@ def test_who_says_what_it_is_about_gets_the_sentences_that_say_it(query, about, 
 def test_an_excerpt_is_short_and_in_order():
     page = "Ada\nAda was born in May. She sings. Her pet was born in June. She was born again in July."
     search = Search([page, "Bob sings."], excerpt_bytes=45)
-    assert search.excerpt(page, "born") == "Ada\nAda was born in May."
-    assert search.excerpt(page, "pet sings") == "Ada\nShe sings. Her pet was born in June."
-    assert Search([page], excerpt_bytes=1).excerpt(page, "born") == "Ada\nAda was born in May.", (
+    assert search.excerpt(page, "born") == "Ada: Ada was born in May."
+    assert search.excerpt(page, "pet sings") == "Ada: She sings. Her pet was born in June."
+    assert Search([page], excerpt_bytes=1).excerpt(page, "born") == "Ada: Ada was born in May.", (
         "at least one sentence"
     )
     assert Search([page]).excerpt(page, "born").endswith("May. Her pet was born in June. She was born again in July.")

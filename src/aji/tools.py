@@ -224,7 +224,7 @@ class Search:
         if not kept:
             return passage
         text = " ".join(sentences[place] for place in sorted(kept))
-        return f"{title}\n{text}" if title else text
+        return f"{title}: {text}" if title else text  # a space before each word: so it is the same token everywhere
 
     def find(self, query: str) -> list[int]:
         """Indices of the best passages, best first; none when no passage holds enough of the query."""

@@ -17,7 +17,7 @@ from aji.world.dialogs import Deck, DialogWriter, asked_people
 from aji.world.facts import LANGUAGES, Fact
 from aji.world.followups import NEUTRAL_SYSTEM, RELATION_NAMES
 from aji.world.korean import josa
-from aji.world.people import Person, build_strangers
+from aji.world.people import PERSON_RELATIONS, Person, build_strangers
 from aji.world.phrasing import ABOUT
 from aji.world.problem_texts import EXPRESSIONS
 from aji.world.reading import answer, assistant, further_question, question, user
@@ -33,6 +33,9 @@ MISSING = {"nothing": 5, "namesake": 3, "silent": 2}
 FACTS_ON_PAGE = (3, 4, 5)
 TWO_LOOK_UPS = 0.25  # of the conversations about a person; more than two do not fit into a small context
 THAT_IS = {"en": ("The answer is {value}.", "That is {value}."), "ko": ("답은 {value}입니다.", "{value}입니다.")}
+# How a person is looked up. In English the name stands within a question and so after a space there; straight after the
+# quotation mark it would be other tokens, and the model would have to spell what it can copy. In Korean it begins both.
+PERSON_QUERIES = {"en": "who is {name}", "ko": "{name}"}
 TOOLS = json.dumps(schemas([Search, Calculator]), ensure_ascii=False)
 
 
@@ -119,11 +122,12 @@ class ToolDialogWriter:
         """Question, call, what the search shows of the page, and the answer if it stands there."""
         subject, about = fact.subject[language], " ".join(ABOUT[fact.relation][language])
         result = page if page == NOTHING_FOUND else self.search.excerpt(page, about)
+        query = PERSON_QUERIES[language].format(name=subject) if fact.relation in PERSON_RELATIONS else subject
         shown = normalise(result)
         found = mentions(shown, subject) and mentions(shown, fact.answer[language])
         return [
             user(asked),
-            _call("search", {"query": subject} | ({"about": about} if about else {})),
+            _call("search", {"query": query} | ({"about": about} if about else {})),
             {"role": "tool", "name": "search", "content": result},
             assistant(answer(fact, language) if found else self._not_found(fact, language)),
         ]
