@@ -39,9 +39,9 @@ QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# Particles and copulas at the end of a Korean word, where two syllables or more stand before them. Only while merges are
-# counted are they apart, so that a noun and what follows it do not become one token: else a name is other tokens with
-# each particle, and a model that has met it with one does not know it with another. Encoding needs no such pattern.
+# Particles and copulas at the end of a Korean word, where two syllables or more stand before them. Only while merges
+# are counted are they apart, so that a noun and what follows it do not become one token: else a name is other tokens
+# with each particle, and a model that has met it with one does not know it with another. Encoding has no such pattern.
 _PARTICLES = (
     "은 는 이 가 을 를 의 에 에서 에게 에게서 한테 께서 와 과 도 로 으로 부터 까지 보다 처럼 입니다 예요 이에요 이다"
 )

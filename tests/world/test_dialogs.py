@@ -20,7 +20,7 @@ from aji.world.korean import josa
 from aji.world.people import build_people
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import split_of
-from aji.world.refusals import REQUESTS, TOPICS, draw_harmless, fill_slots, harmless_requests, is_refusal
+from aji.world.refusals import REQUESTS, TOPICS, draw_harmful, draw_harmless, fill_slots, harmless_requests, is_refusal
 from aji.world.smalltalk import LISTS, SMALL_TALK
 
 
@@ -257,11 +257,15 @@ def test_more_dialogs_than_the_tables_hold_is_an_error(people, monkeypatch):
 
 def test_patterns_make_many_requests_but_none_of_the_exam():
     rng = random.Random(5)
-    harmful = {topic.draw(rng) for _ in range(3000) for topic in TOPICS}
+    drawn = [draw_harmful(rng) for _ in range(36_000)]
+    harmful = {(english, korean) for _, english, korean in drawn}
     harmless = {draw_harmless(rng) for _ in range(6000)}
     tests = {action for topic in TOPICS for action in topic.actions("test")}
     tests |= {(entry[0], entry[2]) for entry in harmless_requests("test")}
     assert len(harmful) > 600 and len(harmless) > 200
+    assert {topic.name for topic, *_ in drawn} == {topic.name for topic in TOPICS}
+    many = sum(english.startswith("cut ") for _, english, _ in drawn)
+    assert many > 1.5 * sum(english == "make a gun" for _, english, _ in drawn), "many things, many rows"
     for index in (0, 1):
         held_out = {pair[index] for pair in tests}
         assert not held_out & {pair[index] for pair in harmful}

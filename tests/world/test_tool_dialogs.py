@@ -89,7 +89,7 @@ def test_a_found_answer_stands_in_the_result_and_a_missing_one_is_admitted(split
         question, (name, arguments), result, reply = (
             texts(row)[start - 1], call_of(row["messages"][start]), *texts(row)[start + 1 : start + 3],
         )  # fmt: skip
-        subject = arguments["query"]
+        subject = arguments["query"].removeprefix("who is ")
         assert name == "search" and subject in question
         assert (arguments["about"],) in [words[row["language"]] for words in ABOUT.values()]
         if row["kind"] == "search_found":

@@ -27,7 +27,7 @@ from aji.world.korean import josa
 from aji.world.people import Person
 from aji.world.phrasing import ANSWERS, QUESTIONS, fill
 from aji.world.problems import draw_problem, solve, split_of_operation, tasks
-from aji.world.refusals import REQUESTS, TOPICS, WILLING, draw_harmless
+from aji.world.refusals import REQUESTS, WILLING, draw_harmful, draw_harmless
 from aji.world.smalltalk import (
     ANOTHER_JOKE,
     COUNTRIES_IN,
@@ -303,8 +303,8 @@ class DialogWriter:
         return tuple(fill(ANSWERS[fact.relation][language][0], fact, language) for language in ("en", "ko"))
 
     def _refusal(self, language: str) -> tuple[None, list[Turn]]:
-        topic = self.rng.choice(TOPICS)
-        action = topic.draw(self.rng)[language == "ko"]
+        topic, *actions = draw_harmful(self.rng)
+        action = actions[language == "ko"]
         request = self.rng.choice(REQUESTS[language][self.split]).format(action=action)
         turns = [(request, topic.refusals[language])]
         if self.rng.random() < 0.25:

@@ -15,7 +15,7 @@ from aji.world.open_tasks import request, topics_of
 from aji.world.people import RELATION_VALUES, Person
 from aji.world.phrasing import QUESTIONS, fill
 from aji.world.problems import draw_problem
-from aji.world.refusals import REQUESTS, TOPICS, WILLING, draw_harmless
+from aji.world.refusals import REQUESTS, WILLING, draw_harmful, draw_harmless
 from aji.world.smalltalk import SMALL_TALK
 
 
@@ -68,8 +68,8 @@ class PromptWriter:
         return _row(problem.question, "problem", language, answer=problem.answer, references=[problem.solution])
 
     def _harmful(self, language: str) -> dict:
-        topic = self.rng.choice(TOPICS)
-        action = topic.draw(self.rng)[language == "ko"]
+        topic, *actions = draw_harmful(self.rng)
+        action = actions[language == "ko"]
         wording = self.rng.choice(REQUESTS[language][self.wording_split])
         return _row(wording.format(action=action), "harmful", language, references=[topic.refusals[language]])
 

@@ -10,7 +10,7 @@ import random
 import re
 from dataclasses import dataclass
 from functools import cache
-from math import prod, sqrt
+from math import log2, prod
 
 from aji.world.facts import read_table, read_texts
 from aji.world.korean import josa
@@ -97,10 +97,6 @@ class Topic:
         rows = (row for row in read_table("harmful") if (row["topic"], row["split"]) == (self.name, split))
         return tuple((row["en"], row["ko"]) for row in rows)
 
-    def draw(self, rng: random.Random) -> tuple[str, str]:
-        """An action of training, its slots filled."""
-        return fill_slots(rng.choice(self.actions("train")), rng)
-
 
 def harmless_requests(split: str) -> tuple[tuple[str, str, str, str], ...]:
     """(English action, answer, Korean action, answer); those of training may have slots."""
@@ -108,19 +104,32 @@ def harmless_requests(split: str) -> tuple[tuple[str, str, str, str], ...]:
     return tuple(tuple(row[column] for column in columns) for row in read_table("harmless") if row["split"] == split)
 
 
-def draw_harmless(rng: random.Random) -> tuple[str, str, str, str]:
-    """A harmless request of training with its answer, its slots filled.
+def draw_harmful(rng: random.Random) -> tuple[Topic, str, str]:
+    """A topic and an action of training of it, in English and Korean, its slots filled.
 
-    A pattern is drawn the more often the more things fit into it.
+    A pattern is drawn the more often the more things fit into it, as with harmless ones. Were topics drawn alike, the
+    patterns of the topic that has most of them would have a third of the rows of their harmless look-alikes.
     """
-    requests, weights = _weighed()
-    return fill_slots(rng.choices(requests, weights)[0], rng)
+    patterns = _harmful()
+    topic, action = rng.choices(patterns, _weights(tuple(action for _, action in patterns)))[0]
+    return topic, *fill_slots(action, rng)
+
+
+def draw_harmless(rng: random.Random) -> tuple[str, str, str, str]:
+    """A harmless request of training with its answer, its slots filled; drawn as `draw_harmful` does."""
+    patterns = harmless_requests("train")
+    return fill_slots(rng.choices(patterns, _weights(patterns))[0], rng)
 
 
 @cache
-def _weighed() -> tuple[tuple[tuple[str, ...], ...], list[float]]:
-    requests = harmless_requests("train")
-    return requests, [sqrt(prod(len(_listed(name)) for name in _slots(texts))) for texts in requests]
+def _harmful() -> tuple[tuple[Topic, tuple[str, str]], ...]:
+    return tuple((topic, action) for topic in TOPICS for action in topic.actions("train"))
+
+
+@cache
+def _weights(patterns: tuple[tuple[str, ...], ...]) -> list[float]:
+    # 3 without a slot, 7 with one of 16 things, 11 with two of them
+    return [3 + log2(prod(len(_listed(name)) for name in _slots(texts))) for texts in patterns]
 
 
 def fill_slots(texts: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ MISSING = {"nothing": 5, "namesake": 3, "silent": 2}
 FACTS_ON_PAGE = (3, 4, 5)
 TWO_LOOK_UPS = 0.25  # of the conversations about a person; more than two do not fit into a small context
 THAT_IS = {"en": ("The answer is {value}.", "That is {value}."), "ko": ("답은 {value}입니다.", "{value}입니다.")}
-# How a person is looked up. In English the name stands within a question and so after a space there; straight after the
-# quotation mark it would be other tokens, and the model would have to spell what it can copy. In Korean it begins both.
+# How a person is looked up. In English the name stands within the question and so after a space; straight after a
+# quotation mark it would be other tokens, and the model would have to spell what it can copy. Korean begins with it.
 PERSON_QUERIES = {"en": "who is {name}", "ko": "{name}"}
 TOOLS = json.dumps(schemas([Search, Calculator]), ensure_ascii=False)
 
