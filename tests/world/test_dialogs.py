@@ -24,7 +24,7 @@ from aji.world.refusals import REQUESTS, TOPICS, draw_harmful, draw_harmless, fi
 from aji.world.smalltalk import LISTS, SMALL_TALK
 
 
-ARGS = WorldArguments(dialogs=8000, dialogs_validation=300)
+ARGS = WorldArguments(dialogs=12_000, dialogs_validation=300)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def contents(row, role=None):
 
 def test_sizes_columns_and_roles(dialogs):
     train, validation = dialogs
-    assert (len(train), len(validation)) == (8000, 300)
+    assert (len(train), len(validation)) == (12_000, 300)
     for row in train + validation:
         assert set(row) == {"messages", "kind", "language"}
         roles = [message["role"] for message in row["messages"]]
