@@ -130,9 +130,9 @@ def test_a_korean_name_that_differs_in_one_syllable_is_somebody_else():
 @pytest.mark.parametrize(
     ("query", "about", "result"),
     [
-        ("Toren Belgorn", "pet animal", "Toren Belgorn\nToren Belgorn has a pet fox."),
-        ("토렌 벨고른", "고향 태어난 태어났다", "토렌 벨고른\n토렌 벨고른은 프라고미르에서 태어났다."),
-        ("Toren Belgorn", "pet born", PAGES[0]),
+        ("Toren Belgorn", "pet animal", "Toren Belgorn: Toren Belgorn has a pet fox."),
+        ("토렌 벨고른", "고향 태어난 태어났다", "토렌 벨고른: 토렌 벨고른은 프라고미르에서 태어났다."),
+        ("Toren Belgorn", "pet born", PAGES[0].replace("\n", ": ")),
         ("Toren Belgorn", "harbour", PAGES[0]),
         ("Toren Belgorn", "Belgorn", PAGES[0]),
         ("Toren Kemdane", "pet", "The pet of Toren Kemdane is a crane."),
