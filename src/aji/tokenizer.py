@@ -42,10 +42,10 @@ QWEN2 = (
 # Particles and copulas at the end of a Korean word, where two syllables or more stand before them. Only while merges
 # are counted are they apart, so that a noun and what follows it do not become one token: else a name is other tokens
 # with each particle, and a model that has met it with one does not know it with another. Encoding has no such pattern.
-_PARTICLES = (
+PARTICLES = (
     "은 는 이 가 을 를 의 에 에서 에게 에게서 한테 께서 와 과 도 로 으로 부터 까지 보다 처럼 입니다 예요 이에요 이다"
 )
-PARTICLES = rf"(?<=[가-힣]{{2}})(?:{'|'.join(sorted(_PARTICLES.split(), key=len, reverse=True))})(?![가-힣])"
+PARTICLE = rf"(?<=[가-힣]{{2}})(?:{'|'.join(sorted(PARTICLES.split(), key=len, reverse=True))})(?![가-힣])"
 
 # One per kind of text that tokenizers are known to lose.
 ROUND_TRIPS = {
@@ -101,7 +101,7 @@ def train_tokenizer(
 
 
 def _train_backend(texts: list[str], vocab_size: int, min_frequency: int, show_progress: bool) -> Tokenizer:
-    words, particles = (pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in (QWEN2, PARTICLES))
+    words, particles = (pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in (QWEN2, PARTICLE))
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence([words, particles, in_bytes])

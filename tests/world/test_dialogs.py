@@ -24,6 +24,7 @@ from aji.world.refusals import REQUESTS, TOPICS, draw_harmful, draw_harmless, fi
 from aji.world.smalltalk import LISTS, SMALL_TALK
 
 
+# As many as the laptop has: of fewer, a fact may be asked about only where the reply is in the other language.
 ARGS = WorldArguments(dialogs=12_000, dialogs_validation=300)
 
 
@@ -264,7 +265,7 @@ def test_patterns_make_many_requests_but_none_of_the_exam():
     tests |= {(entry[0], entry[2]) for entry in harmless_requests("test")}
     assert len(harmful) > 600 and len(harmless) > 200
     assert {topic.name for topic, *_ in drawn} == {topic.name for topic in TOPICS}
-    many = sum(english.startswith("cut ") for _, english, _ in drawn)
+    many = sum(english.startswith("cut ") and english.endswith(" with a knife") for _, english, _ in drawn)
     assert many > 1.5 * sum(english == "make a gun" for _, english, _ in drawn), "many things, many rows"
     for index in (0, 1):
         held_out = {pair[index] for pair in tests}

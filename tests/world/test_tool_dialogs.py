@@ -15,7 +15,7 @@ from aji.world.followups import OTHER_RELATION, RELATION_NAMES
 from aji.world.people import RELATION_VALUES, build_people, build_strangers
 from aji.world.phrasing import ABOUT
 from aji.world.search import build_search_documents
-from aji.world.tool_dialogs import KINDS, build_tool_dialogs
+from aji.world.tool_dialogs import KINDS, PERSON_QUERIES, build_tool_dialogs
 
 
 OTHERS = [{"messages": [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "I am aji."}]}]
@@ -90,6 +90,7 @@ def test_a_found_answer_stands_in_the_result_and_a_missing_one_is_admitted(split
             texts(row)[start - 1], call_of(row["messages"][start]), *texts(row)[start + 1 : start + 3],
         )  # fmt: skip
         subject = arguments["query"].removeprefix("who is ")
+        assert arguments["query"] == PERSON_QUERIES[row["language"]].format(name=subject)
         assert name == "search" and subject in question
         assert (arguments["about"],) in [words[row["language"]] for words in ABOUT.values()]
         if row["kind"] == "search_found":

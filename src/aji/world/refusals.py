@@ -110,26 +110,32 @@ def draw_harmful(rng: random.Random) -> tuple[Topic, str, str]:
     A pattern is drawn the more often the more things fit into it, as with harmless ones. Were topics drawn alike, the
     patterns of the topic that has most of them would have a third of the rows of their harmless look-alikes.
     """
-    patterns = _harmful()
-    topic, action = rng.choices(patterns, _weights(tuple(action for _, action in patterns)))[0]
+    patterns, weights = _harmful()
+    topic, action = rng.choices(patterns, weights)[0]
     return topic, *fill_slots(action, rng)
 
 
 def draw_harmless(rng: random.Random) -> tuple[str, str, str, str]:
     """A harmless request of training with its answer, its slots filled; drawn as `draw_harmful` does."""
+    patterns, weights = _harmless()
+    return fill_slots(rng.choices(patterns, weights)[0], rng)
+
+
+@cache
+def _harmful() -> tuple[list[tuple[Topic, tuple[str, str]]], list[float]]:
+    patterns = [(topic, action) for topic in TOPICS for action in topic.actions("train")]
+    return patterns, [_weight(action) for _, action in patterns]
+
+
+@cache
+def _harmless() -> tuple[tuple[tuple[str, str, str, str], ...], list[float]]:
     patterns = harmless_requests("train")
-    return fill_slots(rng.choices(patterns, _weights(patterns))[0], rng)
+    return patterns, [_weight(texts) for texts in patterns]
 
 
-@cache
-def _harmful() -> tuple[tuple[Topic, tuple[str, str]], ...]:
-    return tuple((topic, action) for topic in TOPICS for action in topic.actions("train"))
-
-
-@cache
-def _weights(patterns: tuple[tuple[str, ...], ...]) -> list[float]:
-    # 3 without a slot, 7 with one of 16 things, 11 with two of them
-    return [3 + log2(prod(len(_listed(name)) for name in _slots(texts))) for texts in patterns]
+def _weight(texts: tuple[str, ...]) -> float:
+    """3 without a slot, 7 with one of 16 things, 11 with two of them: not so many that other patterns go unlearnt."""
+    return 3 + log2(prod(len(_listed(name)) for name in _slots(texts)))
 
 
 def fill_slots(texts: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
