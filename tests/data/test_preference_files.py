@@ -122,6 +122,8 @@ def test_a_ranking_gives_all_its_pairs_or_some():
     assert {(pair["kind"], pair["language"], pair["group"]) for pair in pairs} == {("joke", "en", 0)}
     few = pairs_of(ranking, pairs_per_prompt=2)
     assert len(few) == 2 and few == pairs_of(ranking, pairs_per_prompt=2)
+    assert {text for pair in texts(few) for text in pair} == set("abcd"), "no reply twice while there are others"
+    assert len({*texts(pairs_of(ranking, pairs_per_prompt=5))}) == 5
     tied = {
         "instruction": "?",
         "completions": [{"response": r, "score": s} for r, s in (("a", 1), ("b", 1), ("c", 2))],

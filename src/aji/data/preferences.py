@@ -50,7 +50,10 @@ class PreferenceArguments:
         metadata={"help": "Columns of an unknown form: '{prompt: Q, chosen: GOOD, rejected: BAD}'."},
     )
     pairs_per_prompt: int | None = field(
-        default=None, metadata={"help": "Take only so many of the pairs that a ranking gives, at random."}
+        default=None,
+        metadata={
+            "help": "Take only so many of the pairs of a ranking, at random, of different replies while there are."
+        },
     )
     max_rows: int | None = field(default=None, metadata={"help": "Use only this many rows, the first of each set."})
     dataset_config: str | None = field(default=None, metadata={"help": "Configuration of a data set on the Hub."})
@@ -110,7 +113,7 @@ def load_preferences(
             group, last = group + 1, ranking.prompt
         own = list(_pairs(ranking, dropped))
         if pairs_per_prompt is not None and len(own) > pairs_per_prompt:
-            own = random.Random(f"{group} pairs").sample(own, pairs_per_prompt)
+            own = _apart(own, pairs_per_prompt, random.Random(f"{group} pairs"))
         pairs += [pair | {"group": group} for pair in own]
     if not pairs:
         reasons = ", ".join(f"{count} {REASONS[reason]}" for reason, count in dropped.items())
@@ -152,6 +155,24 @@ def _pairs(ranking: Ranking, dropped: Counter) -> Iterator[dict]:
         yield pair | ranking.kept
 
 
+def _apart(pairs: list[dict], count: int, rng: random.Random) -> list[dict]:
+    """So many pairs at random, but none of a reply that stands in one already while there are others.
+
+    Two labels of two pairs of replies say more than two of one reply.
+    """
+    left, chosen, used = rng.sample(pairs, len(pairs)), [], Counter()
+    for _ in range(count):
+        pair = min(left, key=lambda pair: sum(used[text] for text in _texts(pair)))
+        left.remove(pair)
+        chosen.append(pair)
+        used.update(_texts(pair))
+    return chosen
+
+
+def _texts(pair: Mapping) -> tuple[str, str]:
+    return pair["chosen"][0]["content"], pair["rejected"][0]["content"]
+
+
 def _split_tail(pairs: list[dict], share: float) -> tuple[list[dict], list[dict]]:
     """Everything but the last `share` of the prompts, and the pairs of those."""
     if not share:
@@ -175,10 +196,7 @@ def report_dropped(dropped: Mapping[str, int], kept: int) -> None:
 
 def count_swapped(pairs: Sequence[Mapping]) -> int:
     """How many pairs are also there the other way round: people disagree, or columns were mixed up."""
-    seen = Counter(
-        (json.dumps(pair["prompt"], sort_keys=True), pair["chosen"][0]["content"], pair["rejected"][0]["content"])
-        for pair in pairs
-    )
+    seen = Counter((json.dumps(pair["prompt"], sort_keys=True), *_texts(pair)) for pair in pairs)
     return sum(count for (prompt, chosen, rejected), count in seen.items() if (prompt, rejected, chosen) in seen)
 
 

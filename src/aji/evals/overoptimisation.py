@@ -51,7 +51,8 @@ class Lab:
     preferences: Path  # a folder with pairs: train.jsonl and validation.jsonl
     kinds: tuple[str, ...] | None = None  # of prompts: those that the pairs are about; None: all
     count: int = 60  # test prompts
-    samples: int = 256
+    choices: int = 12  # of them, the first, for best-of-n: it turns late, so few prompts get many replies
+    samples: int = 1024
     steps: int = 60
     looks: int = 8  # of RL at gold, proxy, KL and labels
     labels: int = 160  # at each look
@@ -152,7 +153,7 @@ def draw(lab: Lab, places: Sequence[int], seed: int) -> tuple[np.ndarray, list]:
 def press_by_choice(lab: Lab, paths: Sequence[str], gold: np.ndarray, samples: list) -> dict:
     """Best-of-n against one reward (of one model or several): the curve, and what the start's replies get."""
     reward = Reward.load(paths, load_tokenizer(lab.model))
-    proxy = best_of_n.proxies(reward, lab.test_rows(), samples)
+    proxy = best_of_n.proxies(reward, lab.test_rows()[: len(samples)], samples)
     start = {"gold": (gold.mean(), gold.std()), "proxy": (proxy.mean(), proxy.std())}
     points = [
         {
@@ -249,7 +250,8 @@ def workers() -> Executor:
 
 def run_lab(lab: Lab, kinds: Sequence[Kind], seeds: Sequence[int], pool: Executor, folder: Path) -> dict:
     """All reward models, and both ways to press each of them; what `together` gives, by method and kind."""
-    chunks = [range(lab.count)[start : start + 10] for start in range(0, lab.count, 10)]
+    chosen_from = range(min(lab.choices, lab.count))
+    chunks = [chosen_from[start : start + 3] for start in chosen_from[::3]]
     drawn = [pool.submit(draw, lab, chunk, chunk[0]) for chunk in chunks]
     trained = {
         (kind, seed): pool.submit(train_reward_models, lab, kind, seed, folder) for kind in kinds for seed in seeds
