@@ -18,7 +18,16 @@ from transformers import set_seed
 
 from aji.data.preferences import load_preferences
 from aji.model import load_model
-from aji.preferences import draw_rankings, group_sizes, label_metrics, load_prompts, reply, score_metrics, write_rows
+from aji.preferences import (
+    draw_rankings,
+    group_sizes,
+    help_metrics,
+    label_metrics,
+    load_prompts,
+    reply,
+    score_metrics,
+    write_rows,
+)
 from aji.report import tables
 from aji.stage import FolderArguments, Stage, run
 from aji.tokenizer import load_tokenizer
@@ -55,14 +64,15 @@ def main(args: SamplingArguments, stage_args: FolderArguments) -> None:
             prompts = [row["prompt"] for row, size in zip(rows, sizes, strict=True) for _ in range(size)]
             sampling = {"temperature": args.temperature, "seed": stage_args.seed, "progress": split}
             replies = iter(reply(model, tokenizer, prompts, args.max_new_tokens, **sampling))
-            rankings, left_out = draw_rankings(rows, [list(islice(replies, size)) for size in sizes], labeler)
+            groups = [list(islice(replies, size)) for size in sizes]
+            rankings, left_out = draw_rankings(rows, groups, labeler)
             places = ((f"{split} ranking {number}", row) for number, row in enumerate(rankings, start=1))
             pairs = load_preferences(places, source, pairs_per_prompt=args.pairs_per_prompt)
             write_rows(folder / f"rankings_{split}.jsonl", rankings)
             write_rows(folder / f"{split}.jsonl", pairs)
             stage.metrics |= {f"{split}_rankings": len(rankings), f"{split}_pairs": len(pairs)}
             stage.metrics |= {f"{split}_{reason}": count for reason, count in left_out.items()}
-        stage.metrics |= label_metrics(pairs, args.label_noise) | score_metrics(rankings)
+        stage.metrics |= label_metrics(pairs, args.label_noise) | score_metrics(rankings) | help_metrics(rows, groups)
     tables.show(stage.metrics, title=stage_args.output_dir)
 
 

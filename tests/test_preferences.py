@@ -4,7 +4,7 @@ import pytest
 
 from aji.errors import UserError
 from aji.generate import Completion
-from aji.preferences import draw_rankings, group_sizes, label_metrics, load_prompts, score_metrics
+from aji.preferences import draw_rankings, group_sizes, help_metrics, label_metrics, load_prompts, score_metrics
 from aji.world.labeler import Labeler
 
 
@@ -55,6 +55,14 @@ def test_mean_scores_by_kind():
     metrics = score_metrics(rows)
     assert metrics["gold_score"] == 0.5 and metrics["gold_score_joke"] == pytest.approx(0.3)
     assert metrics["gold_score_n"] == 3
+
+
+def test_replies_that_fall_apart_or_are_about_something_else_do_not_help():
+    row = {"kind": "joke", "language": "en", "topic": "fox", "answer": "", "wrong": [], "references": []}
+    said = ("Why did the fox run? Because it could.", "Why did the hen run? Because it could.", "The fox mountor take")
+    replies = [*map(completion, said), completion("Why did the fox run? Because", stopped=False)]
+    metrics = help_metrics([row, row], [replies[:1], replies[1:]])
+    assert (metrics["helpful"], metrics["helpful_n"]) == (25, 4)
 
 
 def test_prompts_must_be_of_the_world(tmp_path):

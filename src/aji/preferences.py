@@ -15,7 +15,7 @@ from aji.errors import UserError
 from aji.evals.intervals import mean, share
 from aji.generate import Completion, generate
 from aji.machine import sampling_dtype
-from aji.world.labeler import Labeler, gold_score, preference
+from aji.world.labeler import Labeler, gold_score, judge, preference
 
 
 def load_prompts(source: str, max_rows: int | None = None, kinds: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -127,6 +127,19 @@ def score_metrics(rankings: Sequence[Mapping]) -> dict[str, float]:
     for kind in sorted({row["kind"] for row in rankings}):
         metrics |= mean(f"gold_score_{kind}", [s for row in rankings if row["kind"] == kind for s in row["scores"]])
     return metrics
+
+
+def help_metrics(rows: Sequence[Mapping], replies: Sequence[Sequence[Completion]]) -> dict[str, float]:
+    """`helpful`: the share of all replies that do the whole of what was asked, as the guidelines have it.
+
+    Where it is low, labelers rank what fell apart in sampling, and little is learnt of their taste.
+    """
+    helps = [
+        judge(row, one.text, one.stopped).helpfulness == 1
+        for row, own in zip(rows, replies, strict=True)
+        for one in own
+    ]
+    return share("helpful", sum(helps), len(helps))
 
 
 def write_rows(path, rows: Sequence[Mapping]) -> None:
