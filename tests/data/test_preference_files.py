@@ -122,7 +122,14 @@ def test_a_ranking_gives_all_its_pairs_or_some():
     assert {(pair["kind"], pair["language"], pair["group"]) for pair in pairs} == {("joke", "en", 0)}
     few = pairs_of(ranking, pairs_per_prompt=2)
     assert len(few) == 2 and few == pairs_of(ranking, pairs_per_prompt=2)
-    assert {text for pair in texts(few) for text in pair} == set("abcd"), "no reply twice while there are others"
+    asked = [ranking | {"prompt": [said(f"{number}?", "user")]} for number in range(20)]
+    two = [
+        texts(pair for pair in pairs_of(*asked, pairs_per_prompt=2) if pair["group"] == group) for group in range(20)
+    ]
+    assert all(set("".join(map("".join, pairs))) == set("abcd") for pairs in two), (
+        "no reply twice while there are others"
+    )
+    assert len({tuple(pairs) for pairs in two}) > 3, "and at random"
     assert len({*texts(pairs_of(ranking, pairs_per_prompt=5))}) == 5
     tied = {
         "instruction": "?",

@@ -60,7 +60,7 @@ def test_the_lab_asks_about_what_its_reward_models_learnt(world, monkeypatch, tm
 def test_the_lab_runs(world, tiny_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(overoptimisation, "LEAST_STEPS", 2)
     monkeypatch.setattr("aji.evals.best_of_n.TOKENS", 6)
-    lab = Lab(tiny_run, world, world, count=3, choices=2, samples=4, steps=2, looks=1, held_out_pairs=6)
+    lab = Lab(tiny_run, world, world, count=3, best_of_n_count=2, samples=4, steps=2, looks=1, held_out_pairs=6)
     kinds = [Kind("few", 8), Kind("two small ones", 8, layers=1, members=2)]
     threads = torch.get_num_threads()
     groups = run_lab(lab, kinds, [0, 1], Here(), tmp_path)

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=100, help="problems of each task, or prompts")
     parser.add_argument("--reward_model", nargs="+", help="best_of_n: folder of a reward model, or of several")
     parser.add_argument("--prompts", type=Path, help="best_of_n: prompts; default: those beside the model's folder")
-    parser.add_argument("--samples", type=int, default=256, help="best_of_n, overoptimisation: replies to each prompt")
+    parser.add_argument(
+        "--samples", type=int, default=256, help="best_of_n: replies to each prompt; overoptimisation: to the first 12"
+    )
     parser.add_argument("--preferences", type=Path, help="overoptimisation: pairs; default: those beside the model")
     parser.add_argument("--seeds", type=int, default=3, help="overoptimisation: runs of each kind")
     parser.add_argument("--steps", type=int, default=60, help="overoptimisation: steps of reinforcement learning")

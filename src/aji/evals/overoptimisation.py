@@ -51,8 +51,8 @@ class Lab:
     preferences: Path  # a folder with pairs: train.jsonl and validation.jsonl
     kinds: tuple[str, ...] | None = None  # of prompts: those that the pairs are about; None: all
     count: int = 60  # test prompts
-    choices: int = 12  # of them, the first, for best-of-n: it turns late, so few prompts get many replies
-    samples: int = 1024
+    best_of_n_count: int = 12  # of them, the first, for best-of-n: it turns late, so few prompts get many replies
+    samples: int = 1024  # to each of these
     steps: int = 60
     looks: int = 8  # of RL at gold, proxy, KL and labels
     labels: int = 160  # at each look
@@ -250,8 +250,8 @@ def workers() -> Executor:
 
 def run_lab(lab: Lab, kinds: Sequence[Kind], seeds: Sequence[int], pool: Executor, folder: Path) -> dict:
     """All reward models, and both ways to press each of them; what `together` gives, by method and kind."""
-    chosen_from = range(min(lab.choices, lab.count))
-    chunks = [chosen_from[start : start + 3] for start in chosen_from[::3]]
+    few = range(min(lab.best_of_n_count, lab.count))
+    chunks = [few[start : start + 3] for start in range(0, len(few), 3)]
     drawn = [pool.submit(draw, lab, chunk, chunk[0]) for chunk in chunks]
     trained = {
         (kind, seed): pool.submit(train_reward_models, lab, kind, seed, folder) for kind in kinds for seed in seeds
