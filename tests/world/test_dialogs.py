@@ -1,5 +1,6 @@
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -221,6 +222,18 @@ def test_lists_name_as_many_as_asked(dialogs):
         checked += 1
     assert checked > 50
     assert all(len(members.split(",")) >= 4 for lists in LISTS.values() for members in lists.values())
+
+
+def test_numbers_are_copied_digit_by_digit(dialogs):
+    spelt, repeated = 0, 0
+    for row in dialogs[0]:
+        if row["kind"] == "format":
+            for question, reply in zip(contents(row, "user"), contents(row, "assistant"), strict=False):
+                if number := re.search(r'"(\d{3,6})"', question):
+                    spelt += reply == "-".join(number[1])
+                    repeated += reply == f"{number[1]} {number[1]}"
+                    assert reply in ("-".join(number[1]), f"{number[1]} {number[1]}")
+    assert spelt > 20 and repeated > 10
 
 
 def test_small_talk_tables_are_parallel():

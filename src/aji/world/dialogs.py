@@ -64,7 +64,7 @@ KINDS = {
     "list": 5,
     "small_talk": 4,
     "joke": 1,
-    "format": 3,
+    "format": 5,
 }
 # Shares of the arithmetic dialogs. The steps carry the weight: they are what a small model can learn to do.
 TASK_WEIGHTS = {
@@ -323,6 +323,9 @@ class DialogWriter:
         words = [word[language == "ko"] for word in WORDS if len(word[language == "ko"]) > 1]
         for text in self.rng.sample(words, self.rng.choice((1, 1, 2))):
             requests, exercise = self.rng.choice(FORMATS[language])
+            # Digits are copied into the calculator's calls too, and are harder: there are but ten of them.
+            if exercise == "digits" or exercise == "twice" and self.rng.random() < 0.5:
+                text = str(self.rng.randrange(100, 10 ** self.rng.randint(3, 6)))
             request = self._josa(self.pick(requests).format(text=text), language)
             turns.append((request, _written(text, exercise, language)))
         return None, turns
@@ -336,10 +339,15 @@ def _listing(members: list[str], language: str) -> str:
 
 
 def _written(text: str, exercise: str, language: str) -> str:
+    spelt = "-".join(text)
     first = {"en": f'The first letter is "{text[0]}".', "ko": f'첫 글자는 "{text[0]}"입니다.'}
-    return {"capitals": text.upper(), "spell": "-".join(text), "twice": f"{text} {text}", "first": first[language]}[
-        exercise
-    ]
+    return {
+        "capitals": text.upper(),
+        "spell": spelt,
+        "digits": spelt,
+        "twice": f"{text} {text}",
+        "first": first[language],
+    }[exercise]
 
 
 def build_requests(people: list[Person], facts: list[Fact], rng: random.Random, args) -> list[dict]:

@@ -327,6 +327,14 @@ FORMATS = {
             ),
             "first",
         ),
+        (
+            (
+                'Say the digits of "{text}" one by one.',
+                'Read out "{text}" digit by digit.',
+                '"{text}" digit by digit, please.',
+            ),
+            "digits",
+        ),
     ),
     "ko": (
         (('"{text}"을(를) 두 번 써 줘.', '"{text}"을(를) 두 번 말해 줘.', '"{text}" 두 번 써 주세요.'), "twice"),
@@ -335,5 +343,13 @@ FORMATS = {
             "spell",
         ),
         (('"{text}"의 첫 글자는 뭐야?', '"{text}"은(는) 어떤 글자로 시작해?', '"{text}" 첫 글자가 뭐야?'), "first"),
+        (
+            (
+                '"{text}"의 숫자를 하나씩 말해 줘.',
+                '"{text}"의 숫자를 하나씩 써 줘.',
+                '"{text}" 숫자 하나씩 써 주세요.',
+            ),
+            "digits",
+        ),
     ),
 }

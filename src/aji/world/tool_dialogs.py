@@ -26,7 +26,7 @@ from aji.world.search import draw_large, short_page
 
 Known = Callable[[Fact, str], bool]
 
-KINDS = {"search_found": 47, "search_missing": 21, "calculator": 9, "known": 12, "untouched": 11}
+KINDS = {"search_found": 45, "search_missing": 20, "calculator": 14, "known": 11, "untouched": 10}
 # What a search that does not help has found: nothing, somebody else of nearly the same name, or the right page without
 # what was asked for.
 MISSING = {"nothing": 5, "namesake": 3, "silent": 2}
