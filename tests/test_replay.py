@@ -113,6 +113,14 @@ def test_a_model_that_never_stops_has_nothing_to_replay(tiny_model, tiny_tokeniz
         build_replay(tiny_model, tiny_tokenizer, ReplayArguments({sources["prompts"]: 1}, replay_max_new_tokens=3), 0)
 
 
+def test_prompts_as_long_as_the_context_are_left_out_and_counted(tiny_model, tiny_tokenizer, tmp_path, capsys):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("Hi", "Hi " * 3000)))
+    with pytest.raises(UserError, match="ended none"):  # the untrained model never stops
+        build_replay(tiny_model, tiny_tokenizer, ReplayArguments({str(path): 1}, replay_max_new_tokens=3), 0)
+    assert "replay: 1 of 2 prompts are left out: the context is too short" in capsys.readouterr().out
+
+
 ROWS = [{"prompt": [5, 6, 7], "reply": [20, 21]}, {"prompt": [8], "reply": [30, 31, 32, 33]}]
 
 
