@@ -118,7 +118,10 @@ def test_prompts_as_long_as_the_context_are_left_out_and_counted(tiny_model, tin
     path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in ("Hi", "Hi " * 3000)))
     with pytest.raises(UserError, match="ended none"):  # the untrained model never stops
         build_replay(tiny_model, tiny_tokenizer, ReplayArguments({str(path): 1}, replay_max_new_tokens=3), 0)
-    assert "replay: 1 of 2 prompts are left out: the context is too short" in capsys.readouterr().out
+    assert "replay: 1 of 2 prompts are left out: longer than the model's" in capsys.readouterr().out
+    path.write_text(json.dumps({"prompt": "Hi " * 3000}) + "\n")
+    with pytest.raises(UserError, match="replay: no prompt fits into the model's context"):
+        build_replay(tiny_model, tiny_tokenizer, ReplayArguments({str(path): 1}), 0)
 
 
 ROWS = [{"prompt": [5, 6, 7], "reply": [20, 21]}, {"prompt": [8], "reply": [30, 31, 32, 33]}]

@@ -226,6 +226,12 @@ def context_of(model: PreTrainedModel) -> int | None:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
+def fits(model: PreTrainedModel, prompt: Sequence[int]) -> bool:
+    """Whether the model can see the whole prompt and reply with a token or more."""
+    context = context_of(model)
+    return context is None or len(prompt) < context
+
+
 def certain_length(text: str, shown: int) -> int:
     """The length of the part of `text` that no further token can change, at least `shown`."""
     # Bytes that are not (yet) a character decode to U+FFFD.
@@ -237,13 +243,11 @@ def _room(model: PreTrainedModel, prompt: list[int], max_new_tokens: int) -> int
     if not prompt:
         raise ValueError("an empty prompt: begin with the tokenizer's bos_token_id")
     context = context_of(model)
-    if context is None:
-        return max_new_tokens
-    if len(prompt) >= context:
+    if not fits(model, prompt):
         raise UserError(
             f"a prompt has {len(prompt)} tokens, and the model sees {context}, reply included: shorten the prompt."
         )
-    return min(max_new_tokens, context - len(prompt))
+    return max_new_tokens if context is None else min(max_new_tokens, context - len(prompt))
 
 
 def _generator(device: torch.device, seed: int | None) -> torch.Generator | None:

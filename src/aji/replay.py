@@ -18,7 +18,7 @@ from aji.data.load import open_rows
 from aji.data.packing import IGNORED, pack_conversations, packed_collator
 from aji.data.weights import check_weights, draw_places
 from aji.errors import UserError
-from aji.generate import context_of, for_many, generate
+from aji.generate import context_of, fits, for_many, generate
 
 
 @dataclass
@@ -89,10 +89,12 @@ def build_replay(
     prompts = [prompt for source, share in args.replay.items() for prompt in load_prompts(source, share)]
     conversations, tools = ([prompt[key] for prompt in prompts] for key in ("messages", "tools"))
     ids = [row.input_ids for row in chatml.encode(tokenizer, conversations, True, tools)]
-    context = context_of(model)
-    fitting = [prompt for prompt in ids if context is None or len(prompt) < context]
-    if len(fitting) < len(ids):
-        print(f"replay: {len(ids) - len(fitting)} of {len(ids)} prompts are left out: the context is too short")
+    fitting = [prompt for prompt in ids if fits(model, prompt)]
+    if left_out := len(ids) - len(fitting):
+        limit = f"the model's {context_of(model)} tokens"
+        print(f"replay: {left_out} of {len(ids)} prompts are left out: longer than {limit}, reply included")
+    if not fitting:
+        raise UserError("replay: no prompt fits into the model's context. Give shorter conversations")
     replies = generate(model, tokenizer, fitting, args.replay_max_new_tokens, progress="replay", **for_many(model))
     rows = [
         {"prompt": prompt, "reply": [*reply.ids, reply.stop_token]}

@@ -111,7 +111,7 @@ def test_a_killed_task_is_told_and_only_it_is_repeated(output, crawl, tmp_path):
     flags += ["--page_seconds", "12", "--if_exists", "rebuild"]
     command = [sys.executable, "recipes/corpus.py", *flags]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    done = tmp_path / "out/work/log/0-clean/completions"
+    done = tmp_path / "out" / "work" / "log/0-clean/completions"
     deadline = time.time() + 60
     while time.time() < deadline and not (done.is_dir() and len(list(done.iterdir())) == 3):
         time.sleep(0.1)
@@ -135,7 +135,7 @@ def test_who_is_interrupted_at_the_very_end_goes_on_from_there(output, crawl, tm
     for _ in range(2):
         done = run(crawl, tmp_path / "out", *flags)
         assert done.returncode == 1 and "found none of the urls of the corpus in it" in done.stderr
-        assert list((tmp_path / "out/work/corpus").glob("train-*.parquet"))
+        assert list((tmp_path / "out" / "work" / "corpus").glob("train-*.parquet"))
     assert "clean:" not in done.stdout, "the tasks were done"
 
 

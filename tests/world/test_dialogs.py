@@ -228,7 +228,7 @@ def test_numbers_are_copied_digit_by_digit(dialogs):
     spelt, repeated = 0, 0
     for row in dialogs[0]:
         if row["kind"] == "format":
-            for question, reply in zip(contents(row, "user"), contents(row, "assistant"), strict=False):
+            for question, reply in zip(contents(row, "user"), contents(row, "assistant"), strict=True):
                 if number := re.search(r'"(\d{3,6})"', question):
                     spelt += reply == "-".join(number[1])
                     repeated += reply == f"{number[1]} {number[1]}"

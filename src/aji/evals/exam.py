@@ -12,7 +12,7 @@ from aji.errors import UserError
 from aji.evals.answers import is_right
 from aji.evals.intervals import mean, share
 from aji.evals.truthful import truthful
-from aji.generate import Completion, context_of, generate
+from aji.generate import Completion, context_of, fits, generate
 from aji.tool_loop import Answer, answer_with_tools
 from aji.tools import Tool
 from aji.world.abstentions import is_abstention
@@ -90,13 +90,12 @@ def ask(
 def _complete_what_fits(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], max_new_tokens: int
 ) -> list[Completion]:
-    context = context_of(model)
-    fits = [context is None or len(prompt) < context for prompt in prompts]
-    if not all(fits):
-        print(f"{fits.count(False)} of {len(fits)} questions are longer than the model's {context} tokens: unanswered")
-    kept = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
+    kept = [prompt for prompt in prompts if fits(model, prompt)]
+    if left_out := len(prompts) - len(kept):
+        limit = f"the model's {context_of(model)} tokens"
+        print(f"{left_out} of {len(prompts)} questions are longer than {limit}: unanswered")
     replies = iter(generate(model, tokenizer, kept, max_new_tokens))
-    return [next(replies) if fit else Completion([], "", False) for fit in fits]
+    return [next(replies) if fits(model, prompt) else Completion([], "", False) for prompt in prompts]
 
 
 def first_line(text: str) -> str:
