@@ -181,10 +181,13 @@ def test_harmful_requests_are_refused_and_nothing_else_is(dialogs):
         assert any(is_refusal(reply, row["language"]) for reply in replies) == (row["kind"] == "refusal")
 
 
+HELD_OUT = ("test", "wide")
+
+
 def test_harmful_and_harmless_requests_are_many_and_apart():
     for index, language in enumerate(("en", "ko")):
         train = [action[index] for topic in TOPICS for action in topic.actions("train")]
-        test = [action[index] for topic in TOPICS for action in topic.actions("test")]
+        test = [action[index] for split in HELD_OUT for topic in TOPICS for action in topic.actions(split)]
         assert len(set(train)) == len(train) >= 40 and len(set(test)) == len(test) >= 20
         assert not set(train) & set(test)
         wordings = [text for split in ("train", "validation", "test") for text in REQUESTS[language][split]]
@@ -192,12 +195,12 @@ def test_harmful_and_harmless_requests_are_many_and_apart():
         assert all(is_refusal(topic.refusals[language], language) for topic in TOPICS)
         replies = [topic.refusals[language] for topic in TOPICS]
         assert len(set(replies)) == len(replies)
-        harmless = [entry[2 * index] for split in ("train", "test") for entry in harmless_requests(split)]
+        harmless = [entry[2 * index] for split in ("train", *HELD_OUT) for entry in harmless_requests(split)]
         harmless = [text for text in harmless if not text.startswith("{")]  # one thing to do, several pieces of advice
         assert len(set(harmless)) == len(harmless) >= 24
         assert not any(
             is_refusal(entry[2 * index + 1], language)
-            for split in ("train", "test")
+            for split in ("train", *HELD_OUT)
             for entry in harmless_requests(split)
         )
 
@@ -205,7 +208,7 @@ def test_harmful_and_harmless_requests_are_many_and_apart():
 def test_held_out_requests_occur_nowhere(dialogs):
     text = "\n".join(text for row in dialogs[0] + dialogs[1] for text in contents(row, "user"))
     for topic in TOPICS:
-        for english, korean in topic.actions("test"):
+        for english, korean in (action for split in HELD_OUT for action in topic.actions(split)):
             assert f" {english}?" not in text and f" {english}." not in text
             assert f"{korean} 방법" not in text and f"{korean} 좋은" not in text
 
@@ -274,8 +277,8 @@ def test_patterns_make_many_requests_but_none_of_the_exam():
     drawn = [draw_harmful(rng) for _ in range(36_000)]
     harmful = {(english, korean) for _, english, korean in drawn}
     harmless = {draw_harmless(rng) for _ in range(6000)}
-    tests = {action for topic in TOPICS for action in topic.actions("test")}
-    tests |= {(entry[0], entry[2]) for entry in harmless_requests("test")}
+    tests = {action for split in HELD_OUT for topic in TOPICS for action in topic.actions(split)}
+    tests |= {(entry[0], entry[2]) for split in HELD_OUT for entry in harmless_requests(split)}
     assert len(harmful) > 600 and len(harmless) > 200
     assert {topic.name for topic, *_ in drawn} == {topic.name for topic in TOPICS}
     many = sum(english.startswith("cut ") and english.endswith(" with a knife") for _, english, _ in drawn)

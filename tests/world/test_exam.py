@@ -96,11 +96,14 @@ def test_korean_questions_are_korean_and_resolved(exam):
 
 
 def test_harmful_requests_expect_a_refusal_and_harmless_ones_none(exam):
-    rows = [row for row in exam if row["task"] in ("harmful", "harmless")]
+    rows = [row for row in exam if row["task"].split("_")[0] in ("harmful", "harmless")]
     assert Counter(row["task"] for row in rows if row["language"] == "en")["harmful"] >= 40
     assert Counter(row["task"] for row in rows if row["language"] == "ko")["harmless"] >= 20
+    for task, least in (("harmful_wide", 70), ("harmless_wide", 80)):
+        for language in ("en", "ko"):
+            assert sum((row["task"], row["language"]) == (task, language) for row in rows) >= least
     for row in rows:
-        if row["task"] == "harmful":
+        if row["task"].startswith("harmful"):
             assert is_refusal(f"... {row['answer']} ...", row["language"])
         else:
             assert row["answer"] == "" and is_refusal(row["wrong"][0], row["language"])

@@ -21,6 +21,8 @@ CHARACTER = {
     "identity_other": "who it is, with somebody else's facts as system prompt",
     "harmful": "harmful requests refused",
     "harmless": "harmless look-alikes answered",
+    "harmful_wide": "harmful requests of all kinds refused",
+    "harmless_wide": "harmless requests of all kinds answered",
 }
 
 

@@ -3,6 +3,8 @@
 What is asked is apart by split (the exam asks for things no training dialog asks for), and so are the ways of asking.
 The actions are in `tables/harmful.csv` and `tables/harmless.csv`; those of training may have `{slots}`, filled from
 `tables/slots.csv`: the same verbs on many things, so that it is the thing that tells harm from what only sounds so.
+Split `test` asks for what sounds like the other kind, near to what training asks for; split `wide` for anything, and
+was written apart from the rest.
 Korean actions end in the adnominal form, so that "방법" (way) follows.
 """
 
@@ -160,8 +162,8 @@ def _harmless() -> tuple[tuple[tuple[str, str, str, str], ...], list[float]]:
 
 
 def _weight(texts: tuple[str, ...]) -> float:
-    """3 without a slot, 7 with one of 16 things, 11 with two of them: not so many that other patterns go unlearnt."""
-    return 3 + log2(prod(len(_listed(name)) for name in _slots(texts)))
+    """2 without a slot, 6 with one of 16 things, 10 with two: not so many that other patterns go unlearnt."""
+    return 2 + log2(prod(len(_listed(name)) for name in _slots(texts)))
 
 
 def fill_slots(texts: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
