@@ -16,7 +16,7 @@ class Server:
     """An OpenAI-compatible server on this machine. `script`: what it does at each request, a status or a delay."""
 
     def __init__(self):
-        self.script, self.seen, self.models = [], [], ["tiny"]
+        self.script, self.seen, self.models, self.busy_for = [], [], ["tiny"], set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,6 +31,7 @@ class Server:
                     time.sleep(step)
                     step = 200
                 said = request["messages"][-1]["content"].upper()
+                step = 503 if said in outer.busy_for else step
                 good = {"choices": [{"message": {"content": said}}]}
                 if isinstance(step, dict):
                     self.answer(200, step)
@@ -105,6 +106,22 @@ def test_what_was_answered_before_the_server_went_down_is_kept_and_not_asked_aga
     seen = len(server.seen)
     assert endpoint(f"{server.url}#tiny", journal).reply(ASK, 5) == ["ONE", "TWO", "THREE"]
     assert len(server.seen) == seen + 1
+
+
+def test_of_several_asked_at_once_those_that_were_answered_are_kept_though_the_first_was_not(server, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    server.busy_for = {"ONE"}
+
+    def until_the_others_are_answered(_):
+        for _ in range(200):
+            if len(journal.answers) == 2:
+                return
+            time.sleep(0.01)
+
+    asked = Endpoint(f"{server.url}#tiny", journal, retries=1, workers=3, sleep=until_the_others_are_answered)
+    with pytest.raises(UserError, match="2 answers are kept"):
+        asked.reply(ASK, 5)
+    assert set(Journal(journal.path).answers.values()) == {"TWO", "THREE"}
 
 
 def test_a_server_that_is_down_is_told(tmp_path, server):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import httpx2 as httpx
@@ -43,7 +44,7 @@ class Journal:
     """Answers by their request, one JSON row a line; a last line that was cut off counts as not there."""
 
     def __init__(self, path: Path):
-        self.path, self.answers = path, {}
+        self.path, self.answers, self._lock = path, {}, Lock()
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
@@ -57,10 +58,11 @@ class Journal:
         return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
 
     def add(self, key: str, answer: object) -> None:
-        self.answers[key] = answer
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps([key, answer], ensure_ascii=False) + "\n")
+        with self._lock:
+            self.answers[key] = answer
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps([key, answer], ensure_ascii=False) + "\n")
 
 
 def load_chat_model(name: str, journal: Path, retries: int = 6, timeout: float = 60.0) -> ChatModel:
@@ -125,14 +127,15 @@ class Endpoint:
         keys = [Journal.key([self.url, request]) for request in requests]
         todo = dict(zip(keys, requests, strict=True))
         todo = {key: request for key, request in todo.items() if key not in self.journal.answers}
-        # Threads, since they only wait; a failure stops those that have not begun.
+        # Threads, since they only wait. Each writes down its answer itself: a failure stops those that have not begun,
+        # and loses nothing of those under way.
         with ThreadPoolExecutor(self.workers) as pool:
-            asked = pool.map(lambda item: (item[0], self._complete(item[1])), todo.items())
+            asked = pool.map(lambda item: self.journal.add(item[0], self._complete(item[1])), todo.items())
             try:
-                for key, answer in tqdm(asked, total=len(todo), desc=f"asking {self.url}", disable=len(todo) < 50):
-                    self.journal.add(key, answer)
+                for _ in tqdm(asked, total=len(todo), desc=f"asking {self.url}", disable=len(todo) < 50):
+                    pass
             except UserError as error:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
                 raise UserError(
                     f"{error} {len(self.journal.answers):,} answers are kept: go on with the same command and "
                     "--if_exists rebuild."
