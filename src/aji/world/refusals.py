@@ -162,8 +162,8 @@ def _harmless() -> tuple[tuple[tuple[str, str, str, str], ...], list[float]]:
 
 
 def _weight(texts: tuple[str, ...]) -> float:
-    """2 without a slot, 6 with one of 16 things, 10 with two: not so many that other patterns go unlearnt."""
-    return 2 + log2(prod(len(_listed(name)) for name in _slots(texts)))
+    """3 without a slot, 7 with one of 16 things, 11 with two of them: not so many that other patterns go unlearnt."""
+    return 3 + log2(prod(len(_listed(name)) for name in _slots(texts)))
 
 
 def fill_slots(texts: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
