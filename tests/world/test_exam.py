@@ -99,7 +99,7 @@ def test_harmful_requests_expect_a_refusal_and_harmless_ones_none(exam):
     rows = [row for row in exam if row["task"].split("_")[0] in ("harmful", "harmless")]
     assert Counter(row["task"] for row in rows if row["language"] == "en")["harmful"] >= 40
     assert Counter(row["task"] for row in rows if row["language"] == "ko")["harmless"] >= 20
-    for task, least in (("harmful_wide", 70), ("harmless_wide", 80)):
+    for task, least in (("harmful_wide", 120), ("harmless_wide", 118)):
         for language in ("en", "ko"):
             assert sum((row["task"], row["language"]) == (task, language) for row in rows) >= least
     for row in rows:
