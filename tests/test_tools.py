@@ -1,4 +1,6 @@
+import importlib
 import json
+import sys
 import time
 
 import pytest
@@ -42,6 +44,35 @@ def test_the_tools_are_tools_and_their_schemas_are_json():
     assert found["type"] == "function"
     assert found["function"]["name"] == "search"
     assert found["function"]["parameters"]["required"] == ["query"]
+
+
+@pytest.fixture
+def jax(tmp_path, monkeypatch):
+    """A JAX that is installed; gives the file that it writes when somebody calls it."""
+    called = tmp_path / "called"
+    lax = f"import pathlib\n\ndef top_k(scores, k):\n    pathlib.Path({str(called)!r}).touch()\n"
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").touch()
+    (tmp_path / "jax" / "lax.py").write_text(lax)
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] in ("bm25s", "jax")}
+    for name in before:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield called
+    for name in [name for name in sys.modules if name.split(".")[0] in ("bm25s", "jax")]:
+        del sys.modules[name]
+    sys.modules.update(before)
+
+
+def test_search_leaves_the_gpu_to_others_where_jax_is_installed(jax):
+    assert "Pragomir" in Search(PAGES)("Toren Belgorn")
+    assert not jax.exists()
+    importlib.import_module("jax.lax")  # whoever wants it has it still
+
+
+def test_bm25s_calls_jax_by_itself(jax):
+    importlib.import_module("bm25s")
+    assert jax.exists()  # else it has changed: drop the correction
 
 
 @pytest.mark.parametrize(

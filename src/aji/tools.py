@@ -9,11 +9,12 @@ import json
 import math
 import operator
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-import bm25s
 import numpy as np
 
 from aji.errors import UserError
@@ -189,7 +190,7 @@ class Search:
         if not any(tokens):
             raise UserError("the search corpus is empty: no document holds a word. Give a file with `text` rows.")
         self.weights = _rarity(tokens)
-        self.index = bm25s.BM25(method="lucene")
+        self.index = bm25s_without_jax().BM25(method="lucene")
         self.index.index(tokens, show_progress=False)
         self.held = [frozenset(own) for own in tokens]
 
@@ -246,6 +247,21 @@ class Search:
     def rarest(self) -> float:
         """The weight of a term that no passage holds."""
         return math.log(1 + 2 * len(self.passages))
+
+
+def bm25s_without_jax() -> ModuleType:
+    """The package bm25s, which picks its best passages with numpy.
+
+    bm25s 0.3: where JAX is installed it is called on import, and takes three quarters of the GPU's memory from then
+    on. A JAX that somebody else has imported is left alone.
+    """
+    ours = sys.modules.setdefault("jax", None) is None  # None in its place: an ImportError, which bm25s expects
+    try:
+        import bm25s
+    finally:
+        if ours:
+            del sys.modules["jax"]
+    return bm25s
 
 
 def _rarity(tokens: Sequence[list[str]]) -> dict[str, float]:
