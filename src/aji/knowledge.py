@@ -218,7 +218,7 @@ def map_metrics(asked: Sequence[Asked]) -> dict[str, float]:
     for name, part in parts.items():
         judged = [verdict for one in part for verdict in one.judged]
         metrics |= share(name, sum(judged), len(judged))
-    metrics |= mean("consistency", [one.consistency for one in asked])
+    metrics |= mean("consistency", [one.consistency for one in asked], least=0, most=1)
     samples = sum(len(one.replies) for one in asked)
     metrics |= share("stopped", sum(one.stopped for one in asked), samples)
     levels = defaultdict(list)

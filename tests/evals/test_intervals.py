@@ -23,3 +23,10 @@ def test_mean_interval():
     metrics = mean("x", [1.0, 2.0, 3.0, 4.0])
     assert metrics["x"] == 2.5
     assert metrics["x_high"] - metrics["x"] == pytest.approx(1.96 * 1.29099 / 2, abs=1e-3)
+
+
+def test_the_interval_of_a_mean_stays_where_its_values_can_lie():
+    metrics = mean("x", [1.0] * 7 + [0.5], least=0, most=1)
+    assert metrics["x_high"] == 1
+    assert 0 < metrics["x_low"] < metrics["x"] == 0.9375
+    assert mean("x", [0.0] * 7 + [0.5], least=0, most=1)["x_low"] == 0

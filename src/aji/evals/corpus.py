@@ -159,9 +159,9 @@ def _extraction(pages: dict[str, dict], kept: dict[str, str]) -> dict[str, float
             for item in row.get("personal") or ():
                 expected = expected.replace(item["value"], STAND_INS[item["kind"]])
             scores[row["language"]].append(token_f1(text, expected))
-    metrics = mean("extraction_f1", [score for part in scores.values() for score in part])
+    metrics = mean("extraction_f1", [score for part in scores.values() for score in part], least=0, most=1)
     for language, part in sorted(scores.items()):
-        metrics |= mean(f"extraction_f1_{language}", part)
+        metrics |= mean(f"extraction_f1_{language}", part, least=0, most=1)
     return metrics
 
 

@@ -24,8 +24,13 @@ def share(name: str, right: int, n: int) -> dict[str, float]:
     }
 
 
-def mean(name: str, values: list[float], digits: int = 4) -> dict[str, float]:
-    """A mean as flat metrics `NAME`, `NAME_low`, `NAME_high`, `NAME_n`, its interval from the normal approximation."""
+def mean(
+    name: str, values: list[float], digits: int = 4, least: float = -math.inf, most: float = math.inf
+) -> dict[str, float]:
+    """A mean as flat metrics `NAME`, `NAME_low`, `NAME_high`, `NAME_n`, its interval from the normal approximation.
+
+    No value can lie outside `least` to `most`; nor does the interval.
+    """
     n = len(values)
     if n == 0:
         return {}
@@ -34,7 +39,7 @@ def mean(name: str, values: list[float], digits: int = 4) -> dict[str, float]:
     half = Z95 * spread / math.sqrt(n)
     return {
         name: round(centre, digits),
-        f"{name}_low": round(centre - half, digits),
-        f"{name}_high": round(centre + half, digits),
+        f"{name}_low": round(max(least, centre - half), digits),
+        f"{name}_high": round(min(most, centre + half), digits),
         f"{name}_n": n,
     }

@@ -25,12 +25,10 @@ def tries(args: argparse.Namespace, folder: Path) -> Path:
         model, tokenizer = load(path)
         tried = try_problems(model, tokenizer, rows, SAMPLES, LONGEST, seed=args.seed, **for_many(model))
         rng = random.Random(args.seed)
-        series[f"{path}: one of k is right"] = [
-            {"k": k, **mean("right", [100 * pass_at_k(SAMPLES, sum(own.right), k) for own in tried], 2)} for k in KS
-        ]
-        series[f"{path}: most of k are right"] = [
-            {"k": k, **mean("right", [100.0 * majority(own, k, rng) for own in tried], 2)} for k in KS
-        ]
+        one = {k: [100 * pass_at_k(SAMPLES, sum(own.right), k) for own in tried] for k in KS}
+        most = {k: [100.0 * majority(own, k, rng) for own in tried] for k in KS}
+        for name, shares in (("one of k is right", one), ("most of k are right", most)):
+            series[f"{path}: {name}"] = [{"k": k, **mean("right", shares[k], digits=2, least=0, most=100)} for k in KS]
     write_json(folder / "tries.json", series)
     labels = {"xlabel": "tries, k", "ylabel": "problems solved, percent", "title": ", ".join(args.tasks)}
     return trial.curves(series, "k", "right", labels, folder / "tries.png")
