@@ -13,7 +13,7 @@ import argparse
 import gc
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,10 +155,14 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else str(PartialState().device)
 
 
-def print_table(head: str, rows: Iterable[tuple[str, str]]) -> None:
+def print_table(head: str, names: list[str], measure: Callable[[Size], str]) -> None:
     """Markdown, each row as soon as it is measured."""
     print(f"\n| {head} |\n|" + "---|" * (head.count("|") + 1))
-    for name, row in rows:
+    for name in names:
+        try:
+            row = measure(SIZES[name])
+        except torch.OutOfMemoryError:
+            row = "out of memory |"
         print(f"| {name} | {row}", flush=True)
         torch._dynamo.reset()
         gc.collect()  # the model of this row: the next one may need its memory
@@ -175,10 +179,10 @@ def main() -> None:
     use_all_threads()
     keep_freed_memory()
     print(f"{device_name()}, torch {torch.__version__}")
-    print_table(TRAINING, ((name, training(SIZES[name], args.steps, compiled=False)) for name in args.sizes))
-    print_table(SAMPLING, ((name, sampling(SIZES[name], args.replies, args.tokens)) for name in args.sizes))
+    print_table(TRAINING, args.sizes, lambda size: training(size, args.steps, compiled=False))
+    print_table(SAMPLING, args.sizes, lambda size: sampling(size, args.replies, args.tokens))
     if args.compile:
-        print_table(TRAINING, ((name, training(SIZES[name], args.steps, compiled=True)) for name in args.sizes))
+        print_table(TRAINING, args.sizes, lambda size: training(size, args.steps, compiled=True))
 
 
 if __name__ == "__main__":
