@@ -129,9 +129,10 @@ def _bars(axis, metrics: dict, groups: dict[str, str], series: dict[str, tuple[s
         places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(groups))]
         axis.bar(places, values, width, yerr=spans, capsize=2, label=label, color=colour, error_kw={"lw": 0.8})
     axis.set_xticks(range(len(groups)), list(groups.values()), fontsize=8)
-    axis.set_ylim(0, 105)
+    axis.set_ylim(0, 122)  # the legend stands above the bars
+    axis.set_yticks(range(0, 101, 20))
     axis.grid(axis="y", alpha=0.3)
-    axis.legend(fontsize=8, loc="upper right", framealpha=0.9)
+    axis.legend(fontsize=8, loc="upper right", ncols=2)
 
 
 def _save(figure, path: Path) -> Path:
