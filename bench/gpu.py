@@ -22,7 +22,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from aji.data.packing import collate_windows
@@ -30,6 +30,7 @@ from aji.generate import for_many, generate
 from aji.machine import cpu_has_bf16, has_accelerator, keep_freed_memory, use_all_threads
 from aji.model import ModelArguments, build_model, count_parameters, flops_per_token
 from aji.optim import OptimizerArguments, muon_adamw
+from trainer_overhead import StepTimes
 
 
 WARM_UP = 8
@@ -72,18 +73,6 @@ SIZES = {
 
 TRAINING = f"size | parameters | | ms a step | tokens/s | TFLOP/s | % of peak | memory, GB | first {WARM_UP} steps, s"
 SAMPLING = "size | parameters | replies | tokens/s | replies/s"
-
-
-class StepTimes(TrainerCallback):
-    """When each step ended."""
-
-    def __init__(self):
-        self.ends = []
-
-    def on_step_end(self, *args, **kwargs):
-        if has_accelerator():
-            torch.accelerator.synchronize()
-        self.ends.append(time.perf_counter())
 
 
 def training(size: Size, steps: int, compiled: bool) -> str:

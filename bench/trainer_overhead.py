@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
 from aji.data.packing import collate_windows
-from aji.machine import cpu_has_bf16, keep_freed_memory, use_all_threads
+from aji.machine import cpu_has_bf16, has_accelerator, keep_freed_memory, use_all_threads
 from aji.optim import OptimizerArguments, muon_adamw
 
 
@@ -55,12 +55,14 @@ def training_args(args: argparse.Namespace, folder: str) -> TrainingArguments:
 
 
 class StepTimes(TrainerCallback):
-    """When each step ended, so that compiling and setting up do not count."""
+    """When each step ended, on a GPU too, so that compiling and setting up do not count."""
 
     def __init__(self):
         self.ends = []
 
     def on_step_end(self, *args, **kwargs):
+        if has_accelerator():
+            torch.accelerator.synchronize()
         self.ends.append(time.perf_counter())
 
 

@@ -190,7 +190,7 @@ class Search:
         if not any(tokens):
             raise UserError("the search corpus is empty: no document holds a word. Give a file with `text` rows.")
         self.weights = _rarity(tokens)
-        self.index = bm25s_without_jax().BM25(method="lucene")
+        self.index = _bm25s_without_jax().BM25(method="lucene")
         self.index.index(tokens, show_progress=False)
         self.held = [frozenset(own) for own in tokens]
 
@@ -249,11 +249,11 @@ class Search:
         return math.log(1 + 2 * len(self.passages))
 
 
-def bm25s_without_jax() -> ModuleType:
+def _bm25s_without_jax() -> ModuleType:
     """The package bm25s, which picks its best passages with numpy.
 
     bm25s 0.3: where JAX is installed it is called on import, and takes three quarters of the GPU's memory from then
-    on. A JAX that somebody else has imported is left alone.
+    on. A JAX that somebody else has imported is left alone. Not in `aji.upstream`, whose import takes seconds.
     """
     ours = sys.modules.setdefault("jax", None) is None  # None in its place: an ImportError, which bm25s expects
     try:
