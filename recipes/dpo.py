@@ -35,6 +35,7 @@ class ComparisonArguments:
         metadata={"help": "Prompts of the world to reply to before and after, for win rates by the labeler."},
     )
     eval_temperature: float = field(default=1.0, metadata={"help": "Temperature of those replies."})
+    eval_samples: int = field(default=4, metadata={"help": "Replies to each prompt, before and after."})
     max_new_tokens: int = field(default=96, metadata={"help": "Longest of those replies, in tokens."})
 
 
@@ -51,7 +52,7 @@ def main(
     stage = Stage.start("dpo", *settings, inputs=(model_args.model_name_or_path, *files))
     set_seed(training_args.seed)
     pairs, held_out, dropped = load_preference_splits(data_args)
-    prompts = load_prompts(args.eval_prompts) if args.eval_prompts else []
+    prompts = load_prompts(args.eval_prompts) * args.eval_samples if args.eval_prompts else []
     model, tokenizer = load_chat_model(model_args)
     gate.check_tokens(tokenizer, model.get_input_embeddings().num_embeddings)
 
@@ -83,7 +84,7 @@ def main(
     def evaluate() -> dict:
         found = watch.metrics(training_args.beta)
         kinds = {pair.get("kind") for pair in pairs}
-        return found | (compare_replies(prompts, answers(), before, kinds) if prompts else {})
+        return found | (compare_replies(prompts, answers(), before, kinds, args.eval_samples) if prompts else {})
 
     tokens = sum(sum(len(row[side]) for side in columns) + len(row["prompt_ids"]) for row in train_rows)
     for warning in warnings(fit(trainer, stage, tokens // len(train_rows), evaluate=evaluate)):

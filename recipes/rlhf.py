@@ -38,10 +38,8 @@ class RLHFArguments:
         default=1.0, metadata={"help": "Of several reward models the mean counts, less so many standard deviations."}
     )
     algorithm: Literal["rloo", "grpo"] = field(default="rloo", metadata={"help": "How rewards become gradients."})
-    eval_prompts: str | None = field(
-        default=None,
-        metadata={"help": "Prompts of the world to reply to before and after, for win rates by the labeler."},
-    )
+    eval_prompts: str | None = field(default=None, metadata={"help": "Prompts of the world, to compare replies on."})
+    eval_samples: int = field(default=4, metadata={"help": "Replies to each of them, before and after."})
     kinds: list[str] | None = field(
         default=None, metadata={"help": "Train on prompts of these kinds only. Default: all."}
     )
@@ -62,7 +60,7 @@ def main(
     stage = Stage.start("rlhf", args, stop_args, replay_args, model_args, training_args, stage_args, inputs=inputs)
     set_seed(training_args.seed)
     rows = load_any_prompts(args.prompts, args.max_rows, args.kinds)
-    held_out = load_prompts(args.eval_prompts) if args.eval_prompts else []
+    held_out = load_prompts(args.eval_prompts) * args.eval_samples if args.eval_prompts else []
     labelled = load_prompts(stop_args.label_prompts, stop_args.labels, args.kinds) if stop_args.label_prompts else []
     model, tokenizer = load_chat_model(model_args)
     reward = Reward.load(args.reward_model, tokenizer, args.ensemble_penalty)
@@ -90,7 +88,7 @@ def main(
         kl = reply_kl(trainer.policy(), start, reward.prompt_ids(asked), after, training_args.temperature)
         for name, replies in (("reward", after), ("reward_before", before)):
             found |= reward_metrics(name, reward.of_replies(held_out, replies))
-        return found | mean("reply_kl", kl) | compare_replies(held_out, after, before, args.kinds)
+        return found | mean("reply_kl", kl) | compare_replies(held_out, after, before, args.kinds, args.eval_samples)
 
     fit(trainer, stage, evaluate=evaluate, console=RewardConsole(trainer, args.diagnose_steps), watch=watch)
 

@@ -42,8 +42,14 @@ def test_the_first_loss_is_ln_2(fresh_model, tiny_tokenizer, tmp_path):
     assert losses[0] == pytest.approx(math.log(2), abs=1e-4) and losses[-1] < losses[0]
 
 
-def test_another_reference_is_noticed(fresh_model, tiny_tokenizer, tmp_path):
-    trained = trainer(fresh_model(), tiny_tokenizer, tmp_path)
+@pytest.mark.parametrize("more", [{}, {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.1]}])
+def test_another_reference_is_noticed(fresh_model, tiny_tokenizer, tmp_path, more):
+    trained = trainer(fresh_model(), tiny_tokenizer, tmp_path, **more)
+    assert check_first_loss(trained) == pytest.approx(math.log(2), abs=1e-5)
+    assert (trained.loss_types, trained.loss_weights) == (
+        more.get("loss_type", ["sigmoid"]),
+        more.get("loss_weights", [1.0]),
+    )
     with torch.no_grad():
         for weight in trained.model.parameters():
             weight.add_(0.5 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
@@ -109,6 +115,19 @@ def test_replies_are_compared_by_the_guidelines():
     assert metrics["win_rate"] == 75
     assert metrics["gold_score"] > metrics["gold_score_before"]
     assert (metrics["reply_tokens"], metrics["reply_tokens_before"], metrics["replies_stopped"]) == (6, 3, 100)
+
+
+def test_win_rates_of_what_was_trained_on_and_of_what_changed():
+    row = {"kind": "fact", "language": "en", "answer": "Seoul", "wrong": ["Busan"], "references": [], "topic": ""}
+    right, wrong = reply("It is Seoul.", 3), reply("It is Busan.", 3)
+    rows = [row, {**row, "kind": "problem"}] * 2  # two prompts, two replies to each
+    metrics = compare_replies(rows, [right, right, wrong, wrong], [wrong, right, right, wrong], {"fact"}, samples=2)
+    assert metrics["win_rate_trained"] == metrics["win_rate_changed"] == metrics["win_rate"] == 50
+    assert (metrics["win_rate_n"], metrics["win_rate_trained_n"], metrics["win_rate_changed_n"]) == (2, 1, 1)
+    assert metrics["gold_score_n"] == 2
+    better = compare_replies(rows, [right] * 4, [wrong, right] * 2, None, samples=2)
+    assert (better["win_rate"], better["win_rate_changed"]) == (75, 100) and "win_rate_trained" not in better
+    assert "win_rate_changed" not in compare_replies(rows, [right] * 4, [right] * 4, samples=2)
 
 
 def test_the_two_usual_ills_are_told():

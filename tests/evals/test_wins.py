@@ -19,14 +19,26 @@ def test_win_rates_by_language_and_kind():
     assert (metrics["win_rate_joke"], metrics["win_rate_fact"]) == (100, 50)
 
 
-def test_what_was_trained_on_is_counted_apart():
-    rows = [{"language": "en", "kind": kind} for kind in ("joke", "fact", "joke", "name")]
-    metrics = win_metrics(rows, [1.0, 0.0, 0.5, 1.0], [5, 9, 5, 5], [5, 5, 5, 5], kinds={"joke", None})
+def test_parts_are_counted_apart():
+    rows = [{"language": "en", "kind": "joke"}] * 4
+    metrics = win_metrics(rows, [1.0, 0.0, 0.5, 1.0], [5, 9, 5, 5], [5] * 4, {"trained": [0, 2], "none": []})
     assert (metrics["win_rate_trained"], metrics["win_rate_trained_n"]) == (75, 2)
     expected = length_controlled("w", [1.0, 0.5], [5, 5], [5, 5])["w"]
     assert metrics["win_rate_trained_length_controlled"] == expected
-    for kinds in (None, set(), {"poem"}):
-        assert "win_rate_trained" not in win_metrics(rows, [1.0] * 4, [5] * 4, [5] * 4, kinds)
+    assert not any("none" in name for name in metrics)
+
+
+def test_several_replies_to_a_prompt_count_as_one():
+    """The rates are those of all replies; how sure they are is a matter of prompts."""
+    rng = random.Random(3)
+    rows = [{"language": "en", "kind": "joke"}] * 100
+    wins = [float(rng.random() < 0.7) for _ in rows]
+    lengths = [rng.randint(5, 30) for _ in rows], [rng.randint(5, 30) for _ in rows]
+    once = win_metrics(rows, wins, *lengths)
+    again = win_metrics(rows * 4, wins * 4, *(side * 4 for side in lengths), samples=4)
+    assert again == once and again["win_rate_en_n"] == 100
+    mixed = win_metrics(rows[:1] * 4, [1.0, 1.0, 0.0, 0.5], [5] * 4, [5] * 4, samples=4)
+    assert (mixed["win_rate"], mixed["win_rate_n"]) == (62.5, 1)
 
 
 def test_wins_by_length_alone_are_no_wins():

@@ -1,6 +1,6 @@
 """Which of two models replies better: win rates in both orders, and as if both replied at the same length."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import exp, sqrt
 
 import numpy as np
@@ -24,35 +24,37 @@ def win_metrics(
     wins: Sequence[float],
     ours: Sequence[int],
     theirs: Sequence[int],
-    kinds: Collection[str] | None = None,
+    parts: Mapping[str, Sequence[int]] | None = None,
+    samples: int = 1,
 ) -> dict[str, float]:
     """Flat metrics: `win_rate` (percent, a tie counts half), also by language and kind; `win_rate_length_controlled`.
 
-    Both also as `win_rate_trained` of the prompts whose kind is among `kinds`, where those are given: a model that
-    learnt from comparisons of jokes is to tell better jokes, and to stay as it was elsewhere.
-
-    `ours` and `theirs` are the lengths of the replies.
+    Both also as `win_rate_PART` of the comparisons at the places that `parts` names. `ours` and `theirs` are the
+    lengths of the replies. Where each prompt is there `samples` times, the intervals, and `n`, count prompts.
     """
-    metrics = share("win_rate", sum(wins), len(wins))
-    metrics |= length_controlled("win_rate_length_controlled", wins, ours, theirs)
-    if own := [place for place, row in enumerate(rows) if kinds and row["kind"] in kinds]:
-        part, *lengths = ([values[place] for place in own] for values in (wins, ours, theirs))
-        metrics |= share("win_rate_trained", sum(part), len(part))
-        metrics |= length_controlled("win_rate_trained_length_controlled", part, *lengths)
+
+    def rates(name: str, places: Sequence[int]) -> dict[str, float]:
+        part, *lengths = ([values[place] for place in places] for values in (wins, ours, theirs))
+        found = share(name, sum(part) / samples, round(len(part) / samples))
+        return found | length_controlled(f"{name}_length_controlled", part, *lengths, samples)
+
+    metrics = rates("win_rate", range(len(wins)))
+    for part, places in (parts or {}).items():
+        metrics |= rates(f"win_rate_{part}", places)
     for column in ("language", "kind"):
         for value in sorted({row[column] for row in rows}):
             own = [win for win, row in zip(wins, rows, strict=True) if row[column] == value]
-            metrics |= share(f"win_rate_{value}", sum(own), len(own))
+            metrics |= share(f"win_rate_{value}", sum(own) / samples, round(len(own) / samples))
     return metrics
 
 
 def length_controlled(
-    name: str, wins: Sequence[float], ours: Sequence[int], theirs: Sequence[int]
+    name: str, wins: Sequence[float], ours: Sequence[int], theirs: Sequence[int], samples: int = 1
 ) -> dict[str, float]:
     """The win rate in percent that a logistic regression on the difference in length gives for equal lengths.
 
     As AlpacaEval has it (Dubois et al. 2024, arXiv 2404.04475), with the prompts' difficulty left out: P(win) =
-    sigmoid(a + b tanh(d / std(d))), at d = 0. The interval is that of a.
+    sigmoid(a + b tanh(d / std(d))), at d = 0. The interval is that of a; `samples` replies to a prompt count as one.
     """
     if not wins:
         return {}
@@ -62,8 +64,8 @@ def length_controlled(
     target, weights = np.asarray(wins, dtype=float), np.zeros(2)
     for _ in range(50):  # Newton's method; converges in a few steps
         p = 1 / (1 + np.exp(-inputs @ weights))
-        curvature = (inputs * (p * (1 - p))[:, None]).T @ inputs + RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, inputs.T @ (target - p) - RIDGE * weights)
+        curvature = (inputs * (p * (1 - p))[:, None]).T @ inputs / samples + RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, inputs.T @ (target - p) / samples - RIDGE * weights)
         weights = weights + step
         if np.abs(step).max() < 1e-9:
             break
@@ -72,7 +74,7 @@ def length_controlled(
         name: _percent(weights[0]),
         f"{name}_low": _percent(weights[0] - half),
         f"{name}_high": _percent(weights[0] + half),
-        f"{name}_n": len(wins),
+        f"{name}_n": round(len(wins) / samples),
     }
 
 
