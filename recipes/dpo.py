@@ -60,11 +60,11 @@ def main(
     train_rows = encode_preferences(pairs, tokenizer, length, dropped)
     eval_rows = encode_preferences(held_out, tokenizer, length, dropped) if held_out else None
 
-    def answers() -> list:
-        sampling = {"temperature": args.eval_temperature, "seed": training_args.seed, "progress": "replies"}
+    def answers(seed: int) -> list:
+        sampling = {"temperature": args.eval_temperature, "seed": seed, "progress": "replies"}
         return reply(model, tokenizer, [row["prompt"] for row in prompts], args.max_new_tokens, **sampling)
 
-    before = answers()
+    before = answers(training_args.seed)
     replay = build_replay(model, tokenizer, replay_args, training_args.seed)
     training_args.remove_unused_columns = False  # length is for the sampler
     trainer = DPOTrainer(
@@ -83,8 +83,9 @@ def main(
 
     def evaluate() -> dict:
         found = watch.metrics(training_args.beta)
+        after = answers(training_args.seed + 1)  # by the same draws replies are alike, and small gains are sure wins
         kinds = {pair.get("kind") for pair in pairs}
-        return found | (compare_replies(prompts, answers(), before, kinds, args.eval_samples) if prompts else {})
+        return found | (compare_replies(prompts, after, before, kinds, args.eval_samples) if prompts else {})
 
     tokens = sum(sum(len(row[side]) for side in columns) + len(row["prompt_ids"]) for row in train_rows)
     for warning in warnings(fit(trainer, stage, tokens // len(train_rows), evaluate=evaluate)):

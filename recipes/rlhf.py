@@ -84,7 +84,8 @@ def main(
         if not held_out:
             return found
         asked = [row["prompt"] for row in held_out]
-        before, after = (reply(one, tokenizer, asked, **sampling) for one in (start, trainer.policy()))
+        before = reply(start, tokenizer, asked, **sampling)
+        after = reply(trainer.policy(), tokenizer, asked, **sampling | {"seed": training_args.seed + 1})  # as in DPO
         kl = reply_kl(trainer.policy(), start, reward.prompt_ids(asked), after, training_args.temperature)
         for name, replies in (("reward", after), ("reward_before", before)):
             found |= reward_metrics(name, reward.of_replies(held_out, replies))
