@@ -52,7 +52,7 @@ def main(
     stage = Stage.start("dpo", *settings, inputs=(model_args.model_name_or_path, *files))
     set_seed(training_args.seed)
     pairs, held_out, dropped = load_preference_splits(data_args)
-    prompts = load_prompts(args.eval_prompts) * args.eval_samples if args.eval_prompts else []
+    prompts = load_prompts(args.eval_prompts, samples=args.eval_samples) if args.eval_prompts else []
     model, tokenizer = load_chat_model(model_args)
     gate.check_tokens(tokenizer, model.get_input_embeddings().num_embeddings)
 

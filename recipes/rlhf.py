@@ -60,7 +60,7 @@ def main(
     stage = Stage.start("rlhf", args, stop_args, replay_args, model_args, training_args, stage_args, inputs=inputs)
     set_seed(training_args.seed)
     rows = load_any_prompts(args.prompts, args.max_rows, args.kinds)
-    held_out = load_prompts(args.eval_prompts) * args.eval_samples if args.eval_prompts else []
+    held_out = load_prompts(args.eval_prompts, samples=args.eval_samples) if args.eval_prompts else []
     labelled = load_prompts(stop_args.label_prompts, stop_args.labels, args.kinds) if stop_args.label_prompts else []
     model, tokenizer = load_chat_model(model_args)
     reward = Reward.load(args.reward_model, tokenizer, args.ensemble_penalty)

@@ -81,5 +81,9 @@ def test_prompts_of_some_kinds(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [row["kind"] for row in load_prompts(str(path), kinds=["joke"])] == ["joke", "joke"]
     assert len(load_prompts(str(path), 2)) == 2
+    twice = load_prompts(str(path), 2, samples=2)
+    assert twice == load_prompts(str(path), 2) * 2
+    with pytest.raises(UserError, match="eval_samples is 0, expected 1 or more"):
+        load_prompts(str(path), samples=0)
     with pytest.raises(UserError, match="no prompt of the kinds jok. There are: fact, joke"):
         load_prompts(str(path), kinds=["jok"])

@@ -18,8 +18,17 @@ from aji.machine import sampling_dtype
 from aji.world.labeler import Labeler, gold_score, judge, preference
 
 
-def load_prompts(source: str, max_rows: int | None = None, kinds: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Prompts of these kinds that the labeler can judge replies to. Raises UserError for rows it could not judge."""
+def load_prompts(
+    source: str, max_rows: int | None = None, kinds: Sequence[str] | None = None, samples: int = 1
+) -> list[dict[str, Any]]:
+    """Prompts of these kinds that the labeler can judge replies to, over and over, `samples` times.
+
+    Raises UserError for rows it could not judge, and for fewer than one sample.
+    """
+    if samples < 1:
+        raise UserError(
+            f"eval_samples is {samples}, expected 1 or more replies to each prompt; 4 tell gain from chance"
+        )
     rows = []
     for path in find_files(source):
         for where, row in read_rows(path):
@@ -38,7 +47,7 @@ def load_prompts(source: str, max_rows: int | None = None, kinds: Sequence[str] 
     if not chosen:
         there = ", ".join(sorted({row["kind"] for row in rows}))
         raise UserError(f"{source}: found no prompt of the kinds {', '.join(kinds)}. There are: {there}")
-    return chosen[:max_rows]
+    return chosen[:max_rows] * samples
 
 
 def reply(

@@ -33,18 +33,20 @@ def win_metrics(
     lengths of the replies. Where each prompt is there `samples` times, the intervals, and `n`, count prompts.
     """
 
-    def rates(name: str, places: Sequence[int]) -> dict[str, float]:
-        part, *lengths = ([values[place] for place in places] for values in (wins, ours, theirs))
-        found = share(name, sum(part) / samples, round(len(part) / samples))
-        return found | length_controlled(f"{name}_length_controlled", part, *lengths, samples)
+    def rate(name: str, places: Sequence[int]) -> dict[str, float]:
+        return share(name, sum(wins[place] for place in places) / samples, round(len(places) / samples))
 
-    metrics = rates("win_rate", range(len(wins)))
+    def both(name: str, places: Sequence[int]) -> dict[str, float]:
+        part = ([values[place] for place in places] for values in (wins, ours, theirs))
+        return rate(name, places) | length_controlled(f"{name}_length_controlled", *part, samples)
+
+    metrics = both("win_rate", range(len(wins)))
     for part, places in (parts or {}).items():
-        metrics |= rates(f"win_rate_{part}", places)
+        metrics |= both(f"win_rate_{part}", places)
     for column in ("language", "kind"):
         for value in sorted({row[column] for row in rows}):
-            own = [win for win, row in zip(wins, rows, strict=True) if row[column] == value]
-            metrics |= share(f"win_rate_{value}", sum(own) / samples, round(len(own) / samples))
+            places = [place for place, row in enumerate(rows) if row[column] == value]
+            metrics |= rate(f"win_rate_{value}", places)
     return metrics
 
 
