@@ -44,7 +44,7 @@ class SamplingArguments:
     temperature: float = field(default=1.0, metadata={"help": "Of sampling; at 0 all replies are the same."})
     max_new_tokens: int = field(default=96, metadata={"help": "Longest reply, in tokens; longer ones break off."})
     label_noise: float = field(default=0.1, metadata={"help": "Scale of the labelers' noise, in units of gold score."})
-    pairs_per_prompt: int | None = field(default=None, metadata={"help": "Pairs of a ranking to write. Default: all."})
+    pairs_per_prompt: int | None = field(default=None, metadata={"help": "Training pairs of a ranking. Default: all."})
     kinds: list[str] | None = field(default=None, metadata={"help": "Prompts of these kinds only. Default: all."})
     max_rows: int | None = field(default=None, metadata={"help": "Use only the first so many prompts of each file."})
 
@@ -67,7 +67,8 @@ def main(args: SamplingArguments, stage_args: FolderArguments) -> None:
             groups = [list(islice(replies, size)) for size in sizes]
             rankings, left_out = draw_rankings(rows, groups, labeler)
             places = ((f"{split} ranking {number}", row) for number, row in enumerate(rankings, start=1))
-            pairs = load_preferences(places, source, pairs_per_prompt=args.pairs_per_prompt)
+            some = args.pairs_per_prompt if split == "train" else None  # all tell best how well a model orders them
+            pairs = load_preferences(places, source, pairs_per_prompt=some)
             write_rows(folder / f"rankings_{split}.jsonl", rankings)
             write_rows(folder / f"{split}.jsonl", pairs)
             stage.metrics |= {f"{split}_rankings": len(rankings), f"{split}_pairs": len(pairs)}

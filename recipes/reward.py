@@ -57,14 +57,14 @@ def main(
         model=model,
         args=training_args,
         train_dataset=train_set,
-        eval_dataset=eval_set,
+        eval_dataset=eval_set if training_args.eval_strategy != "no" else None,  # at its end each reply is read once
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
     )
 
     def evaluate() -> dict:
-        sides = (score(trainer.model, tokenizer, eval_set[side]) for side in ("chosen_ids", "rejected_ids"))
-        return pair_metrics(eval_rows, *sides)
+        rewards = score(trainer.model, tokenizer, [*eval_set["chosen_ids"], *eval_set["rejected_ids"]])
+        return pair_metrics(eval_rows, rewards[: len(eval_rows)], rewards[len(eval_rows) :])
 
     counted = {"train_pairs": len(train_rows), "swapped_pairs": count_swapped(pairs)}
     counted |= {f"dropped_{reason}": count for reason, count in dropped.items()}

@@ -45,7 +45,8 @@ def test_group_sizes():
 
 def test_what_noise_leaves_to_be_learnt():
     right, wrong = {"chosen_score": 0.6, "rejected_score": 0.5}, {"chosen_score": 0.5, "rejected_score": 0.6}
-    metrics = label_metrics([right] * 3 + [wrong], noise=0.1)
+    pairs = [pair | {"group": group} for group, pair in enumerate([right] * 3 + [wrong])]
+    metrics = label_metrics(pairs, noise=0.1)
     assert metrics["ceiling"] == 75
     assert metrics["agreement"] == pytest.approx(100 * (0.7311**2 + 0.2689**2), abs=0.02)
 

@@ -245,14 +245,16 @@ def test_preferences_of_a_model(runs, tmp_path):
                for word in (f"--{key}", runs / f"world/preference_prompts_{split}.jsonl")]  # fmt: skip
     # Hot enough that a model of four steps stops by chance.
     flags = ["--model_name_or_path", runs / "sft", "--temperature", "100", "--max_new_tokens", "60", *prompts]
-    done = launch("preferences", *flags, "--responses_min", "9", "--output_dir", tmp_path / "preferences")
+    flags += ["--responses_min", "9", "--pairs_per_prompt", "1"]
+    done = launch("preferences", *flags, "--output_dir", tmp_path / "preferences")
     assert done.returncode == 0, done.stderr[-1500:]
-    rankings, pairs = (
+    rankings, train, held_out, held_out_pairs = (
         [json.loads(line) for line in (tmp_path / "preferences" / name).read_text("utf-8").splitlines()]
-        for name in ("rankings_train.jsonl", "train.jsonl")
+        for name in ("rankings_train.jsonl", "train.jsonl", "rankings_validation.jsonl", "validation.jsonl")
     )
-    assert len(pairs) == sum(len(r["responses"]) * (len(r["responses"]) - 1) // 2 for r in rankings)
-    assert pairs[0]["chosen"][0]["content"] == rankings[0]["responses"][0]
+    assert len(train) == len(rankings)
+    assert len(held_out_pairs) == sum(len(r["responses"]) * (len(r["responses"]) - 1) // 2 for r in held_out)
+    assert held_out_pairs[0]["chosen"][0]["content"] == held_out[0]["responses"][0]
     assert [parent["stage"] for parent in read(tmp_path / "preferences", "stage.json")["parents"]] == [
         "sft", "world", "world",
     ]  # fmt: skip

@@ -42,7 +42,7 @@ def test_rewards_do_not_depend_on_padding_or_order(folder, tiny_tokenizer):
     together, alone = score(model, tokenizer, rows), [score(model, tokenizer, [row])[0] for row in rows]
     assert together == pytest.approx(alone, abs=1e-5)
     assert score(model, tokenizer, rows[::-1]) == pytest.approx(together[::-1], abs=1e-5)
-    assert len(set(together)) == 3
+    assert len(set(together)) == 3 and score(model, tokenizer, rows * 2) == together * 2
     (by_hand,) = model(input_ids=torch.tensor([rows[1]])).logits[:, 0].tolist()
     assert by_hand == pytest.approx(together[1], abs=1e-5)
 

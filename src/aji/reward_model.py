@@ -113,31 +113,28 @@ def score(
     """The reward of each conversation in tokens, computed in float32 with padding on the right.
 
     A conversation must end with the stop token, as those of training do. One that does not, since its last reply broke
-    off at the limit, gets None, and so does one that is longer than the context: they cannot be judged.
+    off at the limit, gets None, and so does one that is longer than the context: they cannot be judged. One that is
+    there several times, as in all pairs of a ranking, is read once.
     """
     room = context_of(model) or float("inf")
-    rewards: list[float | None] = [None] * len(conversations)
-    order = [
-        place
-        for place in sorted(range(len(conversations)), key=lambda place: len(conversations[place]))
-        if conversations[place][-1:] == [tokenizer.eos_token_id] and len(conversations[place]) <= room
-    ]
+    rewards: dict[tuple[int, ...], float] = {}
+    different = sorted(dict.fromkeys(map(tuple, conversations)), key=len)
+    order = [one for one in different if one[-1:] == (tokenizer.eos_token_id,) and len(one) <= room]
     modes = model.training
     model.eval()
     with tqdm(total=len(order), desc=progress, disable=not progress) as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            for place, reward in zip(batch, _batch(model, tokenizer, [conversations[p] for p in batch]), strict=True):
-                rewards[place] = reward
+            rewards |= zip(batch, _batch(model, tokenizer, batch), strict=True)
             bar.update(len(batch))
     model.train(modes)
-    return rewards
+    return [rewards.get(tuple(one)) for one in conversations]
 
 
-def _batch(model, tokenizer, rows: list[list[int]]) -> list[float]:
+def _batch(model, tokenizer, rows: Sequence[tuple[int, ...]]) -> list[float]:
     longest = max(map(len, rows))
     pad = tokenizer.pad_token_id
-    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=model.device)
+    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=model.device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
     with torch.autocast(model.device.type, enabled=False):
         return model(input_ids=ids, attention_mask=mask, use_cache=False).logits.squeeze(-1).float().tolist()

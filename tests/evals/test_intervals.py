@@ -1,6 +1,6 @@
 import pytest
 
-from aji.evals.intervals import mean, share
+from aji.evals.intervals import mean, share, share_of_groups
 
 
 def test_wilson_interval_of_a_known_case():
@@ -17,6 +17,16 @@ def test_extreme_shares_stay_inside_and_keep_a_width():
 def test_nothing_asked_gives_no_figure():
     assert share("x", 0, 0) == {}
     assert mean("x", []) == {}
+
+
+def test_what_is_alike_within_groups_counts_less():
+    values = [1, 1, 0, 0, 1, 1, 1, 1]
+    assert share_of_groups("x", values, range(8)) == share("x", 6, 8)
+    wider = share_of_groups("x", values, [0, 0, 1, 1, 2, 2, 3, 3])
+    assert wider == share("x", 3, 4) | {"x_n": 8}
+    assert share_of_groups("x", [1, 0] * 2 + [1, 1, 0, 1], [0, 0, 1, 1, 2, 2, 3, 3]) == share("x", 5, 8), "never more"
+    assert share_of_groups("x", [1.0] * 8, [0] * 4 + [1] * 4) == share("x", 2, 2) | {"x_n": 8}
+    assert share_of_groups("x", [], []) == {}
 
 
 def test_mean_interval():

@@ -1,27 +1,44 @@
 """Sample sizes and 95 % intervals beside every figure."""
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 
 
 Z95 = 1.959964
 
 
-def share(name: str, right: int, n: int) -> dict[str, float]:
+def share(name: str, right: float, n: int, independent: float | None = None) -> dict[str, float]:
     """A share in percent as flat metrics `NAME`, `NAME_low`, `NAME_high`, `NAME_n`.
 
-    The interval is Wilson's (1927), which stays inside 0 to 100 % and is right for small n and extreme shares.
+    The interval is Wilson's (1927), which stays inside 0 to 100 % and is right for small n and extreme shares; it is
+    that of `independent` observations where those counted are not.
     """
     if n == 0:
         return {}
-    p, z2 = right / n, Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    p, z2, size = right / n, Z95**2, independent or n
+    centre = (p + z2 / (2 * size)) / (1 + z2 / size)
+    half = Z95 / (1 + z2 / size) * math.sqrt(p * (1 - p) / size + z2 / (4 * size * size))
     return {
         name: round(100 * p, 2),
         f"{name}_low": round(100 * max(0.0, centre - half), 2),
         f"{name}_high": round(100 * min(1.0, centre + half), 2),
         f"{name}_n": n,
     }
+
+
+def share_of_groups(name: str, values: Sequence[float], groups: Sequence) -> dict[str, float]:
+    """`share` of values from 0 to 1 of which those of one group, such as the pairs of one ranking, are alike.
+
+    The interval is that of as many independent values as tell as much: n over Kish's design effect (1965), from how
+    the sums of the groups vary.
+    """
+    n, p = len(values), sum(values) / max(1, len(values))
+    apart: dict = defaultdict(float)
+    for value, group in zip(values, groups, strict=True):
+        apart[group] += value - p
+    variance = sum(rest * rest for rest in apart.values()) / max(1, n) ** 2
+    return share(name, sum(values), n, min(n, p * (1 - p) / variance if variance else len(apart)))
 
 
 def mean(

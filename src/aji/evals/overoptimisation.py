@@ -129,8 +129,8 @@ def train_reward_model(lab: Lab, kind: Kind, pairs: list, held_out: list, seed: 
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.save_model(path)
-    sides = (score(model, tokenizer, [row[side] for row in others]) for side in ("chosen_ids", "rejected_ids"))
-    return pair_metrics(others, *sides)
+    rewards = score(model, tokenizer, [row[side] for side in ("chosen_ids", "rejected_ids") for row in others])
+    return pair_metrics(others, rewards[: len(others)], rewards[len(others) :])
 
 
 def settings_of_all() -> dict:

@@ -3,31 +3,37 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
 
-from aji.evals.intervals import share
+import numpy as np
+
+from aji.evals.intervals import share_of_groups
 
 
 def pair_metrics(rows: Sequence[Mapping], chosen: Sequence[float], rejected: Sequence[float]) -> dict[str, float]:
     """Flat metrics of rewards on held-out pairs.
 
     `accuracy` (percent of pairs whose chosen reply has the higher reward, a tie counts half) with its interval, also
-    by language and kind where rows have them; `reward_mean` and `reward_std` over all replies, `reward_margin`. Where
-    rows have gold scores, `ceiling`: the accuracy of the gold score itself, which no reward model can be expected to
-    surpass, since the rest is noise of the labels.
+    by language and kind where rows have them; `eval_loss`, -log sigmoid of the difference, in nats a pair;
+    `reward_mean` and `reward_std` over all replies, `reward_margin`. Where rows have gold scores, `ceiling`: the
+    accuracy of the gold score itself, which no reward model can be expected to surpass, since the rest is noise of
+    the labels. Pairs of one `group` share replies: the intervals allow for it.
     """
     wins = [_win(a, b) for a, b in zip(chosen, rejected, strict=True)]
-    metrics = share("accuracy", sum(wins), len(wins))
+    groups = [row.get("group", place) for place, row in enumerate(rows)]
+    metrics = share_of_groups("accuracy", wins, groups)
     if all("chosen_score" in row for row in rows):
         best = [_win(row["chosen_score"], row["rejected_score"]) for row in rows]
-        metrics |= share("ceiling", sum(best), len(best))
+        metrics |= share_of_groups("ceiling", best, groups)
     for column in ("language", "kind"):
         for value in sorted({row[column] for row in rows if column in row}):
-            own = [win for win, row in zip(wins, rows, strict=True) if row.get(column) == value]
-            metrics |= share(f"accuracy_{value}", sum(own), len(own))
-    rewards = [*chosen, *rejected]
+            own = [place for place, row in enumerate(rows) if row.get(column) == value]
+            part = ([every[place] for place in own] for every in (wins, groups))
+            metrics |= share_of_groups(f"accuracy_{value}", *part)
+    rewards, margins = [*chosen, *rejected], np.subtract(chosen, rejected)
     return metrics | {
+        "eval_loss": round(float(np.logaddexp(0, -margins).mean()), 4),
         "reward_mean": round(fmean(rewards), 4),
         "reward_std": round(pstdev(rewards), 4),
-        "reward_margin": round(fmean(a - b for a, b in zip(chosen, rejected, strict=True)), 4),
+        "reward_margin": round(float(margins.mean()), 4),
     }
 
 
