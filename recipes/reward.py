@@ -21,7 +21,7 @@ from aji.errors import UserError
 from aji.evals.pairs import pair_metrics
 from aji.fit import fit
 from aji.preferences import token_rows, whole_conversations
-from aji.reward_model import build_reward_model, score
+from aji.reward_model import build_reward_model, score_pairs
 from aji.stage import Stage, StageArguments, run
 from aji.tokenizer import load_tokenizer
 
@@ -62,14 +62,14 @@ def main(
         peft_config=get_peft_config(model_args),
     )
 
-    def evaluate() -> dict:
-        rewards = score(trainer.model, tokenizer, [*eval_set["chosen_ids"], *eval_set["rejected_ids"]])
-        return pair_metrics(eval_rows, rewards[: len(eval_rows)], rewards[len(eval_rows) :])
-
     counted = {"train_pairs": len(train_rows), "swapped_pairs": count_swapped(pairs)}
     counted |= {f"dropped_{reason}": count for reason, count in dropped.items()}
     tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in train_rows) // len(train_rows)
-    fit(trainer, stage, tokens, evaluate=lambda: counted | evaluate())
+
+    def evaluate() -> dict:
+        return counted | pair_metrics(eval_rows, *score_pairs(trainer.model, tokenizer, eval_rows))
+
+    fit(trainer, stage, tokens, evaluate=evaluate)
 
 
 if __name__ == "__main__":

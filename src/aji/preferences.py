@@ -13,6 +13,7 @@ from aji import chatml
 from aji.data.files import find_files, read_rows
 from aji.errors import UserError
 from aji.evals.intervals import mean, share, share_of_groups
+from aji.evals.pairs import win
 from aji.generate import Completion, generate
 from aji.machine import sampling_dtype
 from aji.world.labeler import Labeler, gold_score, judge, preference
@@ -124,7 +125,7 @@ def group_sizes(count: int, smallest: int, largest: int, seed: int) -> list[int]
 def label_metrics(pairs: Sequence[Mapping], noise: float) -> dict[str, float]:
     """What labelers make of pairs: `ceiling`, how often they prefer what is better; `agreement` of two of them."""
     differences = [pair["chosen_score"] - pair["rejected_score"] for pair in pairs]
-    right = [0.5 if d == 0 else float(d > 0) for d in differences]
+    right = [win(pair["chosen_score"], pair["rejected_score"]) for pair in pairs]
     chances = [preference(abs(d), noise) for d in differences]
     agreement = 100 * fmean(p * p + (1 - p) * (1 - p) for p in chances)
     return share_of_groups("ceiling", right, [pair["group"] for pair in pairs]) | {"agreement": round(agreement, 2)}

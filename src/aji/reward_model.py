@@ -1,6 +1,6 @@
 """Reward models: a chat model whose head gives one number, trained on comparisons, used only if it was trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -129,6 +129,14 @@ def score(
             bar.update(len(batch))
     model.train(modes)
     return [rewards.get(tuple(one)) for one in conversations]
+
+
+def score_pairs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Mapping]
+) -> tuple[list[float | None], list[float | None]]:
+    """The rewards of `chosen_ids` and of `rejected_ids`, which begin with the prompt."""
+    rewards = score(model, tokenizer, [row[side] for side in ("chosen_ids", "rejected_ids") for row in rows])
+    return rewards[: len(rows)], rewards[len(rows) :]
 
 
 def _batch(model, tokenizer, rows: Sequence[tuple[int, ...]]) -> list[float]:

@@ -37,7 +37,7 @@ from aji.manifest import write_json
 from aji.model import load_model
 from aji.preferences import gold_scores, load_prompts, reply, token_rows, whole_conversations
 from aji.report import overoptimisation as pictures
-from aji.reward_model import build_reward_model, score
+from aji.reward_model import build_reward_model, score_pairs
 from aji.rlhf import Reward, RLOOTrainer, load_any_prompts, reply_kl
 from aji.tokenizer import load_tokenizer
 
@@ -129,8 +129,7 @@ def train_reward_model(lab: Lab, kind: Kind, pairs: list, held_out: list, seed: 
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.save_model(path)
-    rewards = score(model, tokenizer, [row[side] for side in ("chosen_ids", "rejected_ids") for row in others])
-    return pair_metrics(others, rewards[: len(others)], rewards[len(others) :])
+    return pair_metrics(others, *score_pairs(model, tokenizer, others))
 
 
 def settings_of_all() -> dict:

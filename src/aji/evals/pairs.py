@@ -17,11 +17,11 @@ def pair_metrics(rows: Sequence[Mapping], chosen: Sequence[float], rejected: Seq
     accuracy of the gold score itself, which no reward model can be expected to surpass, since the rest is noise of
     the labels. Pairs of one `group` share replies: the intervals allow for it.
     """
-    wins = [_win(a, b) for a, b in zip(chosen, rejected, strict=True)]
+    wins = [win(a, b) for a, b in zip(chosen, rejected, strict=True)]
     groups = [row.get("group", place) for place, row in enumerate(rows)]
     metrics = share_of_groups("accuracy", wins, groups)
     if all("chosen_score" in row for row in rows):
-        best = [_win(row["chosen_score"], row["rejected_score"]) for row in rows]
+        best = [win(row["chosen_score"], row["rejected_score"]) for row in rows]
         metrics |= share_of_groups("ceiling", best, groups)
     for column in ("language", "kind"):
         for value in sorted({row[column] for row in rows if column in row}):
@@ -37,5 +37,6 @@ def pair_metrics(rows: Sequence[Mapping], chosen: Sequence[float], rejected: Seq
     }
 
 
-def _win(a: float, b: float) -> float:
+def win(a: float, b: float) -> float:
+    """1 where `a` is larger, 0 where `b` is, 0.5 for a tie."""
     return 0.5 if a == b else float(a > b)
