@@ -124,11 +124,14 @@ def test_of_several_asked_at_once_those_that_were_answered_are_kept_though_the_f
     assert set(Journal(journal.path).answers.values()) == {"TWO", "THREE"}
 
 
-def test_a_server_that_is_down_is_told(tmp_path, server):
+def test_a_server_that_is_down_is_told(tmp_path, server, capsys):
     server.http.shutdown()
     server.http.server_close()
-    with pytest.raises(UserError, match=r"did not answer in 2 attempts .*Is it running\?"):
-        endpoint(server.url, tmp_path / "journal.jsonl", retries=1)
+    with pytest.raises(UserError, match=r"did not answer in 4 attempts .*Is it running\?"):
+        endpoint(server.url, tmp_path / "journal.jsonl", retries=3)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition("(attempt ")[2] for line in told] == ["3 of 4).", "4 of 4)."]
+    assert server.url in told[0] and "asked again in " in told[0]
 
 
 @pytest.mark.parametrize(

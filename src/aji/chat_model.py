@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,7 @@ class Endpoint:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             headers={"Authorization": f"Bearer {key}"} if key else {},
         )
+        self._told = 0
         self.model = self.model or self._only_model()
 
     def reply(self, conversations: Sequence[Messages], max_new_tokens: int) -> list[str]:
@@ -168,6 +170,7 @@ class Endpoint:
             try:
                 response = self.client.request(method, path, json=body)
                 if response.status_code not in TRY_AGAIN:
+                    self._told = 0
                     return self._json(response)
                 reason = f"HTTP {response.status_code}"
                 asked_to_wait = _seconds(response.headers.get("Retry-After"))
@@ -176,8 +179,16 @@ class Endpoint:
             except httpx.TransportError as error:
                 reason = str(error) or type(error).__name__
             if attempt < self.retries:
-                self.sleep(max(wait, min(asked_to_wait, LONGEST_WAIT)))
+                wait = max(wait, min(asked_to_wait, LONGEST_WAIT))
+                self._tell(attempt, f"{self.url}: {reason}; asked again in {wait:.0f} s")
+                self.sleep(wait)
         raise UserError(f"{self.url} did not answer in {self.retries + 1} attempts ({reason}). Is it running?")
+
+    def _tell(self, attempt: int, what: str) -> None:
+        """Say why it takes so long, once for all threads; not of a first failure, which a moment mends."""
+        if attempt > self._told:
+            self._told = attempt
+            tqdm.write(f"{what} (attempt {attempt + 2} of {self.retries + 1}).", file=sys.stderr)
 
     def _json(self, response: httpx.Response) -> dict:
         if response.is_error:
