@@ -37,6 +37,7 @@ class RLHFArguments:
     ensemble_penalty: float = field(
         default=1.0, metadata={"help": "Of several reward models the mean counts, less so many standard deviations."}
     )
+    length_penalty: float = field(default=0.0, metadata={"help": "The reward that each token of a reply costs."})
     algorithm: Literal["rloo", "grpo"] = field(default="rloo", metadata={"help": "How rewards become gradients."})
     eval_prompts: str | None = field(default=None, metadata={"help": "Prompts of the world, to compare replies on."})
     eval_samples: int = field(default=4, metadata={"help": "Replies to each of them, before and after."})
@@ -63,7 +64,7 @@ def main(
     held_out = load_prompts(args.eval_prompts, samples=args.eval_samples) if args.eval_prompts else []
     labelled = load_prompts(stop_args.label_prompts, stop_args.labels, args.kinds) if stop_args.label_prompts else []
     model, tokenizer = load_chat_model(model_args)
-    reward = Reward.load(args.reward_model, tokenizer, args.ensemble_penalty)
+    reward = Reward.load(args.reward_model, tokenizer, args.ensemble_penalty, args.length_penalty)
 
     start = frozen_copy(model, training_args.bf16)
     trainer = ALGORITHMS[args.algorithm](

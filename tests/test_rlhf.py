@@ -63,6 +63,16 @@ def test_what_broke_off_gets_the_lowest_reward_of_the_batch(folders, tiny_tokeni
     assert reward(PROMPTS, None, [[30], [40], [50]]) == [0.0, 0.0, 0.0]
 
 
+def test_each_token_costs_in_training_and_not_in_what_is_told(folders, tiny_tokenizer):
+    stop = tiny_tokenizer.eos_token_id
+    replies = [[30, stop], [40, 41, 42, 43], [50, 51, 52, stop]]
+    free = Reward.load(folders[:1], tiny_tokenizer)
+    priced = Reward.load(folders[:1], tiny_tokenizer, length_penalty=0.5)
+    first, _, third = free(PROMPTS, None, replies)
+    assert priced(PROMPTS, None, replies) == pytest.approx([first - 1, min(first - 1, third - 2), third - 2])
+    assert priced.score(PROMPTS, replies) == free.score(PROMPTS, replies)
+
+
 def parent(batch, broke_off):
     """The highest advantage that upstream would give to what broke off: groups add up to 0 before the cut."""
     groups = zip(batch["advantages"].view(-1, 8), broke_off.view(-1, 8), strict=True)

@@ -21,6 +21,8 @@ class Reward:
 
     Several give the mean of their rewards less `ensemble_penalty` times their standard deviation: where they differ,
     none of them was taught, and a high mean is likely an error of one (Coste et al. 2023, arXiv 2310.02743).
+    In training each token of a reply costs `length_penalty`, since reward models take length for quality (Singhal et
+    al. 2023, arXiv 2310.03716); what `score` tells is without it.
     """
 
     __name__ = "reward_model"  # in trl's logs
@@ -30,12 +32,20 @@ class Reward:
         models: Sequence[PreTrainedModel],
         tokenizer: PreTrainedTokenizerBase,
         ensemble_penalty: float = 1.0,
+        length_penalty: float = 0.0,
     ):
-        self.models, self.tokenizer, self.ensemble_penalty = models, tokenizer, ensemble_penalty
+        self.models, self.tokenizer = models, tokenizer
+        self.ensemble_penalty, self.length_penalty = ensemble_penalty, length_penalty
         self._encoded: dict[str, list[int]] = {}
 
     @classmethod
-    def load(cls, paths: Sequence[str], policy: PreTrainedTokenizerBase, ensemble_penalty: float = 1.0) -> "Reward":
+    def load(
+        cls,
+        paths: Sequence[str],
+        policy: PreTrainedTokenizerBase,
+        ensemble_penalty: float = 1.0,
+        length_penalty: float = 0.0,
+    ) -> "Reward":
         """Reward models of recipes/reward.py. Raises UserError for one not trained, or with another tokenizer."""
         if not paths:
             raise UserError("found no reward_model, expected a folder of recipes/reward.py, or several.")
@@ -44,11 +54,13 @@ class Reward:
             model, tokenizer = load_reward_model(path)
             check_same_tokenizer(policy, tokenizer)
             models.append(model.to(PartialState().device).requires_grad_(False))
-        return cls(models, policy, ensemble_penalty)
+        return cls(models, policy, ensemble_penalty, length_penalty)
 
     def __call__(self, prompts, completions, completion_ids, **_) -> list[float]:
-        """For trl: the rewards of a batch. A completion that broke off gets the lowest reward of the whole ones."""
-        rewards = self.score(prompts, completion_ids)
+        """For trl: the rewards of a batch, less what length costs. What broke off gets the lowest of the whole ones."""
+        costs = [self.length_penalty * len(ids) for ids in completion_ids]
+        scores = self.score(prompts, completion_ids)
+        rewards = [None if one is None else one - cost for one, cost in zip(scores, costs, strict=True)]
         lowest = min((reward for reward in rewards if reward is not None), default=0.0)
         return [lowest if reward is None else reward for reward in rewards]
 
