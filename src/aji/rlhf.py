@@ -57,7 +57,7 @@ class Reward:
         return cls(models, policy, ensemble_penalty, length_penalty)
 
     def __call__(self, prompts, completions, completion_ids, **_) -> list[float]:
-        """For trl: the rewards of a batch, less what length costs. What broke off gets the lowest of the whole ones."""
+        """For trl: the rewards of a batch, less what length costs. What broke off gets the lowest of the others."""
         costs = [self.length_penalty * len(ids) for ids in completion_ids]
         scores = self.score(prompts, completion_ids)
         rewards = [None if one is None else one - cost for one, cost in zip(scores, costs, strict=True)]
