@@ -3,7 +3,7 @@
 #   make demo             raise a small chat model, then print the report (PROFILE=laptop is the default)
 #   make -n demo          show the plan
 #   make test             the tests; `make check` the linter
-#   make sft              one stage and what it needs, if that is not there yet or its config changed
+#   make sft              one stage and what it needs, if that is not there yet or its settings changed
 #
 # Ctrl-C is safe: a stage appears as a whole or not at all, and training goes on from its last checkpoint.
 
@@ -67,7 +67,7 @@ $(RUNS)/world/stage.json $(RUNS)/eval/stage.json $(RUNS)/eval-sft/stage.json: $(
 
 $(RUNS)/%/stage.json: $(CONFIGS)/%.yaml | .venv/installed
 	@echo "== $* ($<)"
-	@$(LAUNCH) recipes/$(firstword $(subst -, ,$*)).py --config $< --if_exists rebuild
+	@$(LAUNCH) recipes/$(firstword $(subst -, ,$*)).py --config $< --if_exists keep
 
 setup: .venv/installed
 

@@ -59,6 +59,7 @@ def main(
     stage_args: FolderArguments,
 ) -> None:
     inputs = (args.model_name_or_path, args.questions, args.documents, args.search_documents, args.identity)
+    inputs += (args.question_model, args.judge_model)
     stage = Stage.start("knowledge", args, sampling_args, boundary_args, stage_args, inputs=inputs)
     set_seed(stage_args.seed)
     rng = random.Random(stage_args.seed)

@@ -72,10 +72,38 @@ def test_rebuild_keeps_the_checkpoints_of_the_same_run_only(tmp_path):
     assert not (tmp_path / "run/checkpoint-10").exists()
 
 
+def test_keep_leaves_a_finished_run_of_the_same_settings_and_inputs(tmp_path, capsys):
+    folder, data = tmp_path / "run", tmp_path / "data.txt"
+    again = {"inputs": (str(data),), "if_exists": "keep"}
+    data.write_text("one")
+    finish(start(folder, **again))
+    os.utime(folder / "stage.json", (0, 0))
+    with pytest.raises(SystemExit) as stop:
+        start(folder, **again)
+    assert stop.value.code == 0 and "holds this run already" in capsys.readouterr().out
+    assert (folder / "out.txt").read_text() == "made"
+    assert (folder / "stage.json").stat().st_mtime > 0, "or make would ask again"
+
+    finish(start(folder, size=2, **again), "of another setting")
+    data.write_text("two")
+    finish(start(folder, size=2, **again), "of another input")
+    (folder / "out.txt").write_text("changed by hand")
+    finish(start(folder, size=2, **again), "made anew")
+    (folder / "metrics.json").unlink()
+    finish(start(folder, size=2, **again), "with metrics")
+    assert (folder / "out.txt").read_text() == "with metrics"
+
+
+def test_keep_goes_on_with_an_unfinished_run(tmp_path):
+    start(tmp_path / "run", if_exists="keep")
+    checkpoint(tmp_path / "run", 10)
+    assert start(tmp_path / "run", if_exists="keep").checkpoint == str(tmp_path / "run/checkpoint-10")
+
+
 def test_a_folder_of_somebody_else_is_never_touched(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/cat.jpg").write_text("")
-    for if_exists in ("refuse", "rebuild"):
+    for if_exists in ("refuse", "rebuild", "keep"):
         with pytest.raises(UserError, match="no run of aji made"):
             start(tmp_path / "photos", if_exists=if_exists)
     assert (tmp_path / "photos/cat.jpg").exists()

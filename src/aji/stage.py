@@ -55,11 +55,12 @@ NOT_IDENTITY = {
 class StageArguments:
     """How a stage treats the folder that it writes."""
 
-    if_exists: Literal["refuse", "rebuild"] = field(
+    if_exists: Literal["refuse", "rebuild", "keep"] = field(
         default="refuse",
         metadata={
-            "help": "When `output_dir` already holds a run. refuse: stop. rebuild (what make uses): go on with an "
-            "unfinished run of the same settings, replace any other."
+            "help": "When `output_dir` already holds a run. refuse: stop. rebuild: go on with an unfinished run of the "
+            "same settings, replace any other. keep (what make uses): as rebuild, but a finished run of the same "
+            "settings and inputs stays as it is."
         },
     )
 
@@ -135,6 +136,7 @@ class Stage:
 
         Raises:
             UserError: when the folder holds another run, or files that no run made.
+            SystemExit: with 0, when the folder holds this very run, finished, and is to be kept.
         """
         settings = resolved(arguments)
         if not settings.get("output_dir"):
@@ -143,17 +145,22 @@ class Stage:
             )
         parents = [fingerprint(source) for source in inputs if source]
         stage = cls(recipe, Path(settings["output_dir"]), settings, parents)
+        keep = settings["if_exists"] == "keep" and stage._is_finished()
         with PartialState().main_process_first():
             if PartialState().is_main_process:
-                stage._claim()
+                if keep:
+                    stage._keep()
+                else:
+                    stage._claim()
+        if keep:
+            sys.exit(0)
         stage.resume = stage._last_checkpoint() is not None
         return stage
 
     @property
     def identity(self) -> dict:
         """What makes two runs the same run: recipe, settings, content of the inputs."""
-        settings = {key: value for key, value in self.settings.items() if key not in NOT_IDENTITY}
-        return {"recipe": self.recipe, "settings": settings, "inputs": [parent["sha256"] for parent in self.parents]}
+        return _identity(self.recipe, self.settings, self.parents)
 
     @property
     def checkpoint(self) -> str | None:
@@ -165,8 +172,21 @@ class Stage:
         complete = [path.parent for path in self.output_dir.glob("checkpoint-*/trainer_state.json") if is_json(path)]
         return max(complete, key=lambda folder: int(folder.name.split("-")[-1]), default=None)
 
+    def _is_finished(self) -> bool:
+        """Whether the folder holds this very run, complete and as it was made."""
+        if not (is_json(self.output_dir / MANIFEST) and is_json(self.output_dir / METRICS)):
+            return False
+        found = read_json(self.output_dir / MANIFEST)
+        same = _identity(found["recipe"], found["settings"], found["parents"]) == self.identity
+        return same and content_hash(self.output_dir) == found["content_hash"]
+
+    def _keep(self) -> None:
+        """Leave the folder as it is, but newer than its config, so that make is content."""
+        (self.output_dir / MANIFEST).touch()
+        print(f"{self.output_dir} holds this run already, of the same settings and inputs: kept.", flush=True)
+
     def _claim(self) -> None:
-        folder, rebuild = self.output_dir, self.settings.get("if_exists") == "rebuild"
+        folder, rebuild = self.output_dir, self.settings.get("if_exists") in ("rebuild", "keep")
         if folder.is_file():
             raise UserError(f"{folder} is a file: give a folder as --output_dir.")
         # A run that left nothing but its mark has nothing to lose: a mistyped input, say.
@@ -239,6 +259,11 @@ class Stage:
             "python": platform.python_version(),
             "settings": self.settings,
         }
+
+
+def _identity(recipe: str, settings: dict, parents: list[dict]) -> dict:
+    settings = {key: value for key, value in settings.items() if key not in NOT_IDENTITY}
+    return {"recipe": recipe, "settings": settings, "inputs": [parent["sha256"] for parent in parents]}
 
 
 def _differences(old: dict, new: dict) -> str:
