@@ -58,8 +58,8 @@ class StageArguments:
     if_exists: Literal["refuse", "rebuild", "keep"] = field(
         default="refuse",
         metadata={
-            "help": "When `output_dir` already holds a run. refuse: stop. rebuild: go on with an unfinished run of the "
-            "same settings, replace any other. keep (what make uses): as rebuild, but a finished run of the same "
+            "help": "When `output_dir` already holds a run. refuse: stop. rebuild: go on with an unfinished run of "
+            "the same settings, replace any other. keep (what make uses): as rebuild, but a finished run of the same "
             "settings and inputs stays as it is."
         },
     )
