@@ -178,16 +178,18 @@ def test_interrupted_it_goes_on_to_the_same_model(runs, tmp_path):
     output = tmp_path / "stopped"
     resumed = [*pretrain_flags(runs, output), *flags]
     process = subprocess.Popen(
-        [sys.executable, "recipes/pretrain.py", *map(str, resumed)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "recipes/pretrain.py", *map(str, resumed)],
+        **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
     )
     deadline = time.time() + 120
     while not list(output.glob("checkpoint-*/trainer_state.json")) and time.time() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    printed = process.communicate(timeout=60)[0]
+    printed, told = process.communicate(timeout=60)
     if process.returncode == 0:
         pytest.skip("the run was over before it could be interrupted")
     assert process.returncode == 130 and "finishing this step and saving" in printed
+    assert "Go on with the same command and --resume_from_checkpoint true." in told
     refused = launch("pretrain", *resumed)
     assert refused.returncode == 1 and "--resume_from_checkpoint true" in refused.stderr
     done = launch("pretrain", *resumed, "--resume_from_checkpoint", "true")
@@ -196,6 +198,8 @@ def test_interrupted_it_goes_on_to_the_same_model(runs, tmp_path):
     a, b = (AutoModelForCausalLM.from_pretrained(tmp_path / name) for name in ("straight", "stopped"))
     for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True):
         assert torch.equal(x, y), f"{name} differs after resuming"
+    kept = launch("pretrain", *resumed, "--if_exists", "keep")
+    assert kept.returncode == 0 and kept.stdout.splitlines()[-1].endswith("kept."), kept.stderr[-1500:]
 
 
 @pytest.mark.slow

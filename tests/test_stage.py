@@ -97,7 +97,8 @@ def test_keep_leaves_a_finished_run_of_the_same_settings_and_inputs(tmp_path, ca
 def test_keep_goes_on_with_an_unfinished_run(tmp_path):
     start(tmp_path / "run", if_exists="keep")
     checkpoint(tmp_path / "run", 10)
-    assert start(tmp_path / "run", if_exists="keep").checkpoint == str(tmp_path / "run/checkpoint-10")
+    resumed = start(tmp_path / "run", if_exists="keep")
+    assert resumed.goes_on and resumed.checkpoint == str(tmp_path / "run/checkpoint-10")
 
 
 def test_a_folder_of_somebody_else_is_never_touched(tmp_path):

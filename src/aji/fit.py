@@ -88,9 +88,10 @@ def fit(
     with stop.on_interrupt():
         train = trainer.train(resume_from_checkpoint=stage.checkpoint).metrics
     if stop.requested:
+        flag = "" if stage.goes_on else " and --resume_from_checkpoint true"
         raise Interrupted(
             f"Interrupted at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is saved in "
-            f"{stage.output_dir}. Go on with the same command and --resume_from_checkpoint true."
+            f"{stage.output_dir}. Go on with the same command{flag}."
         )
     steps = trainer.state.global_step
     if not steps:

@@ -163,6 +163,11 @@ class Stage:
         return _identity(self.recipe, self.settings, self.parents)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the same command takes up an unfinished run by itself."""
+        return self.settings.get("if_exists") in ("rebuild", "keep")
+
+    @property
     def checkpoint(self) -> str | None:
         """The checkpoint to go on from, None for a fresh start."""
         return str(self._last_checkpoint()) if self.resume else None
@@ -186,7 +191,7 @@ class Stage:
         print(f"{self.output_dir} holds this run already, of the same settings and inputs: kept.", flush=True)
 
     def _claim(self) -> None:
-        folder, rebuild = self.output_dir, self.settings.get("if_exists") in ("rebuild", "keep")
+        folder = self.output_dir
         if folder.is_file():
             raise UserError(f"{folder} is a file: give a folder as --output_dir.")
         # A run that left nothing but its mark has nothing to lose: a mistyped input, say.
@@ -196,7 +201,7 @@ class Stage:
             if unfinished is None and finished is None:
                 raise UserError(f"{folder} holds files that no run of aji made: give another --output_dir.")
             same = unfinished is not None and unfinished["identity"] == self.identity
-            if not rebuild:
+            if not self.goes_on:
                 self._refuse(unfinished, finished, same)
             if not same:
                 shutil.rmtree(folder)
