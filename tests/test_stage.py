@@ -17,6 +17,11 @@ class Settings:
     size: int = 1
 
 
+@dataclass
+class Drive:
+    report_to: str
+
+
 def start(folder: Path, size: int = 1, inputs: tuple = (), **kwargs) -> Stage:
     return Stage.start("toy", Settings(size), FolderArguments(output_dir=str(folder), **kwargs), inputs=inputs)
 
@@ -85,6 +90,8 @@ def test_keep_leaves_a_finished_run_of_the_same_settings_and_inputs(tmp_path, ca
     assert (folder / "stage.json").stat().st_mtime > 0, "or make would ask again"
 
     finish(start(folder, size=2, **again), "of another setting")
+    driven = (Settings(2), Drive(report_to="tensorboard"), FolderArguments(output_dir=str(folder), if_exists="keep"))
+    finish(Stage.start("toy", *driven, inputs=again["inputs"]), "driven in another way")
     data.write_text("two")
     finish(start(folder, size=2, **again), "of another input")
     (folder / "out.txt").write_text("changed by hand")

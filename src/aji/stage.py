@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -39,16 +39,10 @@ from aji.manifest import (
 
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "accelerate", "peft", "tokenizers")
+# Settings that say how a command treats its folder.
+HANDLING = {"output_dir", "if_exists", "resume_from_checkpoint"}
 # Settings that say how a run is driven, not what it computes: they may differ when it is taken up again.
-NOT_IDENTITY = {
-    "output_dir",
-    "if_exists",
-    "resume_from_checkpoint",
-    "report_to",
-    "push_to_hub",
-    "hub_token",
-    "run_name",
-}
+NOT_IDENTITY = HANDLING | {"report_to", "push_to_hub", "hub_token", "run_name"}
 
 
 @dataclass
@@ -160,7 +154,7 @@ class Stage:
     @property
     def identity(self) -> dict:
         """What makes two runs the same run: recipe, settings, content of the inputs."""
-        return _identity(self.recipe, self.settings, self.parents)
+        return _identity(self.recipe, self.settings, self.parents, NOT_IDENTITY)
 
     @property
     def goes_on(self) -> bool:
@@ -182,7 +176,9 @@ class Stage:
         if not (is_json(self.output_dir / MANIFEST) and is_json(self.output_dir / METRICS)):
             return False
         found = read_json(self.output_dir / MANIFEST)
-        same = _identity(found["recipe"], found["settings"], found["parents"]) == self.identity
+        # What only drives a run counts too: one that is now to be pushed, say, has to be.
+        ours = _identity(self.recipe, self.settings, self.parents, HANDLING)
+        same = ours == _identity(found["recipe"], found["settings"], found["parents"], HANDLING)
         return same and content_hash(self.output_dir) == found["content_hash"]
 
     def _keep(self) -> None:
@@ -266,8 +262,8 @@ class Stage:
         }
 
 
-def _identity(recipe: str, settings: dict, parents: list[dict]) -> dict:
-    settings = {key: value for key, value in settings.items() if key not in NOT_IDENTITY}
+def _identity(recipe: str, settings: dict, parents: list[dict], apart: Collection[str]) -> dict:
+    settings = {key: value for key, value in settings.items() if key not in apart}
     return {"recipe": recipe, "settings": settings, "inputs": [parent["sha256"] for parent in parents]}
 
 
