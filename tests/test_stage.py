@@ -108,6 +108,32 @@ def test_keep_goes_on_with_an_unfinished_run(tmp_path):
     assert resumed.goes_on and resumed.checkpoint == str(tmp_path / "run/checkpoint-10")
 
 
+PROCESSES = """
+import sys
+from accelerate import PartialState
+from aji.stage import FolderArguments, Stage
+
+state = PartialState(cpu=True)
+stage = Stage.start("toy", FolderArguments(output_dir=sys.argv[1], seed=int(sys.argv[2]), if_exists="keep"))
+print(f"process {state.process_index} of {state.num_processes} runs", flush=True)
+state.wait_for_everyone()
+if state.is_main_process:
+    stage.finish({})
+"""
+
+
+@pytest.mark.slow
+def test_all_processes_keep_a_run_or_all_make_another(tmp_path):
+    (tmp_path / "stage.py").write_text(PROCESSES)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", tmp_path / "stage.py"]
+    for seed, runs in ((1, 2), (1, 0), (2, 2)):
+        done = subprocess.run(
+            [*map(str, launch), str(tmp_path / "run"), str(seed)], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr[-1500:]
+        assert done.stdout.count("of 2 runs") == runs and done.stdout.count("kept.") == (runs == 0)
+
+
 def test_a_folder_of_somebody_else_is_never_touched(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/cat.jpg").write_text("")

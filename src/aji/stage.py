@@ -139,8 +139,9 @@ class Stage:
             )
         parents = [fingerprint(source) for source in inputs if source]
         stage = cls(recipe, Path(settings["output_dir"]), settings, parents)
-        keep = settings["if_exists"] == "keep" and stage._is_finished()
         with PartialState().main_process_first():
+            # The others look after the main process, which by then has kept the run, or cleared the folder for it.
+            keep = settings.get("if_exists") == "keep" and stage._is_finished()
             if PartialState().is_main_process:
                 if keep:
                     stage._keep()
