@@ -13,6 +13,7 @@ from aji.evals.intervals import mean
 from aji.evals.wins import outcomes, win_metrics
 from aji.generate import Completion
 from aji.preferences import gold_scores
+from aji.prefixes import read_once
 from aji.replay import Replays
 
 
@@ -25,6 +26,10 @@ LONGER = 1.5
 
 class DPOTrainer(Replays, upstream.DPOTrainer):
     """DPO that may learn something else again in every step, so as not to forget it."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        read_once(self.model)
 
 
 def check_first_loss(trainer: Trainer) -> float:

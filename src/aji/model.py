@@ -208,6 +208,11 @@ def keep_new_tokens(model: PreTrainedModel, lora: "LoraConfig", folder: Path) ->
     return load_model(str(folder.resolve()), dtype=model.dtype)
 
 
+def below_adapter(model: nn.Module) -> nn.Module:
+    """The model of transformers, whose layers hold the adapter if there is one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def count_parameters(model: PreTrainedModel) -> int:
     """Number of weights, a shared matrix counted once."""
     return sum(parameter.numel() for parameter in model.parameters())

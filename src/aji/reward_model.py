@@ -12,6 +12,7 @@ from aji.errors import UserError
 from aji.generate import context_of
 from aji.manifest import MANIFEST, METRICS, read_json
 from aji.model import load_model
+from aji.prefixes import neighbours, read_once
 from aji.tokenizer import load_tokenizer
 from aji.upstream import ExactHead
 
@@ -26,7 +27,7 @@ def build_reward_model(path: str, tokenizer: PreTrainedTokenizerBase, **kwargs) 
         model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, **kwargs)
     # The score is read at the last token that is not padding.
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    return ExactHead.of(model)
+    return ExactHead.of(read_once(model))
 
 
 def load_reward_model(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -60,7 +61,7 @@ def load_reward_model(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
     if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
         raise UserError(f"the tokenizer of {path} has no pad token or no stop token. {HOW} from a chat model.")
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    return ExactHead.of(model).eval(), tokenizer
+    return ExactHead.of(read_once(model)).eval(), tokenizer
 
 
 def _config(path: str):
@@ -118,8 +119,9 @@ def score(
     """
     room = context_of(model) or float("inf")
     rewards: dict[tuple[int, ...], float] = {}
-    different = sorted(dict.fromkeys(map(tuple, conversations)), key=len)
-    order = [one for one in different if one[-1:] == (tokenizer.eos_token_id,) and len(one) <= room]
+    different = list(dict.fromkeys(map(tuple, conversations)))
+    different = [one for one in different if one[-1:] == (tokenizer.eos_token_id,) and len(one) <= room]
+    order = [different[place] for place in neighbours(model, different)]
     modes = model.training
     model.eval()
     with tqdm(total=len(order), desc=progress, disable=not progress) as bar:

@@ -12,6 +12,7 @@ from aji.data.files import find_files, read_rows
 from aji.errors import UserError
 from aji.evals.intervals import mean
 from aji.generate import Completion
+from aji.prefixes import neighbours
 from aji.replay import Replays
 from aji.reward_model import check_same_tokenizer, load_reward_model, score
 
@@ -154,30 +155,26 @@ def reply_kl(
     Summed over its tokens is the KL between both distributions of the next token, which has the same mean as the sum
     of log-ratios of the sampled tokens and a smaller variance.
     """
-    rows = [(prompt, ids_of(reply)) for prompt, reply in zip(prompts, replies, strict=True)]
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place][0]) + len(rows[place][1]))
+    rows = [[*prompt, *ids_of(reply)] for prompt, reply in zip(prompts, replies, strict=True)]
+    order = neighbours(policy, rows)
     found = [0.0] * len(rows)
     for start in range(0, len(order), batch_size):
-        batch = [rows[place] for place in order[start : start + batch_size]]
-        lengths = [len(prompt) + len(reply) for prompt, reply in batch]
-        # Padding stands on the right, where the causal mask hides it from all that counts.
-        ids = torch.tensor(
-            [[*prompt, *reply, *[0] * (max(lengths) - n)] for (prompt, reply), n in zip(batch, lengths, strict=True)]
-        )
-        spoken = torch.tensor(
-            [
-                [len(prompt) <= place < n for place in range(1, max(lengths))]
-                for (prompt, _), n in zip(batch, lengths, strict=True)
-            ]
-        )
-        ids, spoken = ids.to(policy.device), spoken.to(policy.device)
+        places = order[start : start + batch_size]
+        lengths, asked = [len(rows[place]) for place in places], [len(prompts[place]) for place in places]
+        longest, first = max(lengths), min(asked) - 1
+        ids = torch.tensor([[*rows[place], *[0] * (longest - len(rows[place]))] for place in places])
+        counted = torch.arange(longest) < torch.tensor(lengths)[:, None]
+        spoken = counted & (torch.arange(longest) >= torch.tensor(asked)[:, None])
+        inputs = {"input_ids": ids.to(policy.device), "attention_mask": counted.long().to(policy.device)}
+        spoken = spoken[:, first + 1 :].to(policy.device)
         ours, theirs = (
-            (model(input_ids=ids, use_cache=False).logits[:, :-1][spoken].float() / temperature).log_softmax(-1)
+            model(**inputs, use_cache=False, logits_to_keep=longest - first).logits[:, :-1][spoken].float()
             for model in (policy, reference)
         )
+        ours, theirs = (one.div(temperature).log_softmax(-1) for one in (ours, theirs))
         each = (ours.exp() * (ours - theirs)).sum(-1)
-        sums = torch.zeros(len(batch), device=each.device).index_add_(0, spoken.nonzero()[:, 0], each)
-        for place, value in zip(order[start : start + batch_size], sums.tolist(), strict=True):
+        sums = torch.zeros(len(places), device=each.device).index_add_(0, spoken.nonzero()[:, 0], each)
+        for place, value in zip(places, sums.tolist(), strict=True):
             found[place] = value
     return found
 

@@ -18,12 +18,14 @@ from aji.config import set_explicitly
 from aji.diagnosis import Observations
 from aji.errors import UserError
 from aji.generate import generate
+from aji.model import below_adapter
+from aji.prefixes import neighbours, read_once
 
 
 # Losses that divide by a number of tokens fixed before the batch is cut, so rows without advantage can be left out.
 COUNTS_TOKENS_FIRST = ("dapo", "cispo")
-# Rows that the loss runs at once: of about one length, so that hardly any of it is padding.
-ROWS_AT_ONCE = 32
+# Rows that the loss runs at once: those of a few prompts, each read once; or of one length, with little padding.
+ROWS_AT_ONCE = 64
 
 
 @dataclass
@@ -102,6 +104,8 @@ class Rollouts:
         self.scores_itself = (
             self.args.device.type == "cpu" and self.accelerator.num_processes == 1 and not self.args.torch_compile
         )
+        for model in filter(None, (self.model, getattr(self, "ref_model", None))):
+            read_once(model)
 
     # Rollouts
 
@@ -184,30 +188,31 @@ class Rollouts:
             )
         model = below_adapter(self.accelerator.unwrap_model(model))
         keep = attention_mask.bool()
-        lengths = keep.sum(1)
+        columns = torch.arange(input_ids.shape[1], device=input_ids.device)
+        # Prompts stand right, completions left: a stable sort closes the gap between, and padding comes last.
+        order = (~keep).to(torch.int8).argsort(dim=1, stable=True)
+        ids, lengths = input_ids.gather(1, order), keep.sum(1)
+        known = columns < lengths[:, None]
         logps = input_ids.new_zeros(len(input_ids), logits_to_keep, dtype=torch.float32)
         entropies = torch.zeros_like(logps)
         prompt = input_ids.shape[1] - logits_to_keep
-        columns = torch.arange(input_ids.shape[1], device=input_ids.device)
+        scored = known & (columns[order] >= prompt)
+        scored[:, 0] = False  # nothing comes before it
+        near = neighbours(model, [row[:length] for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)])
         found, places = [], []
-        for rows in lengths.argsort().split(ROWS_AT_ONCE):
+        for rows in torch.tensor(near, device=ids.device).split(ROWS_AT_ONCE):
             longest = int(lengths[rows].max())
             if longest == 0:
                 continue
-            # Prompts stand right, completions left: a stable sort closes the gap between, and padding comes last,
-            # where the causal mask alone hides it.
-            order = (~keep[rows]).to(torch.int8).argsort(dim=1, stable=True)[:, :longest]
-            ids = input_ids[rows].gather(1, order)
-            scored = keep[rows].gather(1, order) & (columns[order] >= prompt)
-            scored[:, 0] = False  # nothing comes before it
+            part, counts = ids[rows, :longest], scored[rows, :longest]
             with self.accelerator.autocast():
-                hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-                before = hidden[:, :-1][scored[:, 1:]]
-                logits = model.get_output_embeddings()(before)
-            one, entropy = score(logits.float() / self.temperature, ids[scored], compute_entropy)
+                inputs = {"input_ids": part, "attention_mask": known[rows, :longest].long()}
+                hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
+                logits = model.get_output_embeddings()(hidden[:, :-1][counts[:, 1:]])
+            one, entropy = score(logits.float() / self.temperature, part[counts], compute_entropy)
             found.append((one, entropy))
-            row_of = rows[:, None].expand_as(scored)[scored]
-            places.append((row_of, columns[order][scored] - prompt))
+            row_of = rows[:, None].expand_as(counts)[counts]
+            places.append((row_of, columns[order[rows, :longest]][counts] - prompt))
         if not found:
             return logps + sum(p.sum() * 0 for p in model.parameters()), entropies if compute_entropy else None, None
         where = tuple(torch.cat(part) for part in zip(*places, strict=True))
@@ -246,11 +251,6 @@ class Rollouts:
             else value
             for name, value in kept.items()
         }
-
-
-def below_adapter(model: torch.nn.Module) -> torch.nn.Module:
-    """The causal language model, whose layers hold the adapter if there is one."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def score(logits: torch.Tensor, ids: torch.Tensor, with_entropy: bool) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -11,6 +11,8 @@ from transformers import PreTrainedModel, Trainer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from trl.trainer.utils import FusedCausalLMOutput
 
+from aji.model import below_adapter
+
 
 # Labelled positions of a batch are scored in multiples of this many.
 ROUNDED = 256
@@ -47,8 +49,7 @@ def skip_vector_trials() -> bool:
 
 def remove_fused_lm_head(model: PreTrainedModel) -> None:
     """Give a model that trl patched with `add_fused_lm_head` its own forward back."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    vars(base).pop("forward", None)
+    vars(below_adapter(model)).pop("forward", None)
 
 
 class SFTTrainer(trl.SFTTrainer):
@@ -117,7 +118,7 @@ def score_labelled_only(model: PreTrainedModel) -> None:
     transformers 5.23 computes them at all positions, prompts and padding too, which is a quarter of a small model's
     work. Models that scale or cap their logits, and mixtures of experts, stay as they are.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base = below_adapter(model)
     config = base.config.get_text_config()
     if base.device.type != "cpu" or any(getattr(config, name, None) for name in _LOGIT_CHANGES):
         return
