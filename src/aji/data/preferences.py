@@ -210,12 +210,12 @@ def encode_preferences(
     is cut is another reply. Raises UserError when none is left, and for a template that renders the prompt of the two
     sides differently.
     """
-    sides = {}
-    for side in ("chosen", "rejected"):
-        sides[side] = chatml.encode(tokenizer, [[*pair["prompt"], *pair[side]] for pair in pairs])
+    sides = {side: [[*pair["prompt"], *pair[side]] for pair in pairs] for side in ("chosen", "rejected")}
+    different = {repr(one): one for own in sides.values() for one in own}  # a reply stands in many pairs of a ranking
+    known = dict(zip(different, map(reply_of, chatml.encode(tokenizer, list(different.values()))), strict=True))
+    encoded = ([known[repr(one)] for one in own] for own in sides.values())
     rows, long = [], 0
-    for pair, chosen, rejected in zip(pairs, sides["chosen"], sides["rejected"], strict=True):
-        (prompt, chosen_ids), (other, rejected_ids) = reply_of(chosen), reply_of(rejected)
+    for pair, (prompt, chosen_ids), (other, rejected_ids) in zip(pairs, *encoded, strict=True):
         ends = {ids[-1] if ids else None for ids in (chosen_ids, rejected_ids)}
         if prompt != other or ends != {tokenizer.eos_token_id}:
             raise UserError(
@@ -225,8 +225,8 @@ def encode_preferences(
         if len(prompt) + max(len(chosen_ids), len(rejected_ids)) > max_length:
             long += 1
             continue
-        known = {key: value for key, value in pair.items() if key not in ("prompt", "chosen", "rejected")}
-        rows.append({"prompt_ids": prompt, "chosen_ids": chosen_ids, "rejected_ids": rejected_ids, **known})
+        others = {key: value for key, value in pair.items() if key not in ("prompt", "chosen", "rejected")}
+        rows.append({"prompt_ids": prompt, "chosen_ids": chosen_ids, "rejected_ids": rejected_ids, **others})
     if long:
         dropped["long"] += long
         print(f"left out {long:,} of {len(pairs):,} pairs that are longer than {max_length} tokens (max_length)")
