@@ -5,6 +5,7 @@ import torch
 import trl
 from trl import DPOConfig
 
+import aji.dpo
 from aji.dpo import check_first_loss, compare_replies, warnings
 from aji.errors import UserError
 from aji.generate import Completion
@@ -24,13 +25,14 @@ def rows(tokenizer):
     ]
 
 
-def trainer(model, tokenizer, tmp_path, cls=DPOTrainer, **settings):
+def trainer(model, tokenizer, tmp_path, cls=DPOTrainer, prompt=None, **settings):
     args = DPOConfig(
         output_dir=str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=False, max_steps=3, max_length=64,
         logging_steps=1, per_device_train_batch_size=4, report_to="none", save_strategy="no", disable_tqdm=True,
         learning_rate=1e-3, **{"precompute_ref_log_probs": True, **settings},
     )  # fmt: skip
-    data = token_rows(rows(tokenizer), "prompt_ids", "chosen_ids", "rejected_ids")
+    pairs = [row | ({"prompt_ids": prompt} if prompt else {}) for row in rows(tokenizer)]
+    data = token_rows(pairs, "prompt_ids", "chosen_ids", "rejected_ids")
     return cls(model=model, args=args, train_dataset=data, processing_class=tokenizer)
 
 
@@ -59,6 +61,19 @@ def test_another_reference_is_noticed(fresh_model, tiny_tokenizer, tmp_path, mor
 
 def test_losses_that_do_not_begin_at_ln_2_are_let_pass(fresh_model, tiny_tokenizer, tmp_path):
     assert check_first_loss(trainer(fresh_model(), tiny_tokenizer, tmp_path, loss_type=["ipo"])) == pytest.approx(25)
+
+
+def test_prompts_are_read_once_and_losses_stay_the_same(fresh_model, tiny_tokenizer, tmp_path):
+    runs, read = [], []
+    for cls in (aji.dpo.DPOTrainer, DPOTrainer):
+        run = trainer(fresh_model(), tiny_tokenizer, tmp_path, cls, prompt=list(range(20, 40)))
+        counts = []
+        run.model.get_input_embeddings().register_forward_pre_hook(lambda _, args, c=counts: c.append(args[0].numel()))
+        run.train()
+        runs.append([entry["loss"] for entry in run.state.log_history if "loss" in entry])
+        read.append(counts[0])
+    assert runs[0] == pytest.approx(runs[1], abs=1e-5) and len(runs[0]) == 3
+    assert read[0] < read[1] / 3  # four pairs of one prompt
 
 
 class Upstream(trl.DPOTrainer):

@@ -59,6 +59,17 @@ def test_replies_that_pairs_share_are_read_once(folder):
     assert (chosen, rejected) == ([one, one, two], [two, three, three])
 
 
+def test_prompts_that_replies_share_are_read_once(folder):
+    model, tokenizer = load_reward_model(str(folder))
+    read = []
+    model.get_input_embeddings().register_forward_hook(lambda _, args, out: read.append(args[0].numel()))
+    stop = tokenizer.eos_token_id
+    rows = [[*range(20, 40), token, stop] for token in range(50, 60)]
+    together = score(model, tokenizer, rows)
+    assert read == [20 + 10 * 2]
+    assert together == pytest.approx([score(model, tokenizer, [row])[0] for row in rows], abs=1e-5)
+
+
 def test_what_broke_off_is_not_rewarded(folder):
     model, tokenizer = load_reward_model(str(folder))
     whole, other = chats(tokenizer)[:2]

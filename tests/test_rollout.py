@@ -82,6 +82,19 @@ def test_log_probabilities_and_entropies_are_those_of_trl(fresh_model, tiny_toke
         )
 
 
+def test_a_prompt_of_several_completions_is_read_once(fresh_model, tiny_tokenizer, tmp_path):
+    ours = trainer(GRPOTrainer, fresh_model(), tiny_tokenizer, tmp_path)
+    theirs = trainer(trl.GRPOTrainer, fresh_model(), tiny_tokenizer, tmp_path)
+    ids = torch.cat([torch.arange(20, 50).repeat(8, 1), torch.arange(60, 116).view(8, 7)], 1)
+    read = []
+    ours.model.get_input_embeddings().register_forward_hook(lambda _, args, out: read.append(args[0].numel()))
+    found, right = (
+        own._get_per_token_logps_and_entropies(own.model, ids, torch.ones_like(ids), 7)[0] for own in (ours, theirs)
+    )
+    torch.testing.assert_close(found, right, atol=1e-5, rtol=1e-5)
+    assert read == [30 + 8 * 7]
+
+
 def test_loss_and_gradient_are_those_of_trl_though_rows_without_advantage_are_left_out(
     fresh_model, tiny_tokenizer, batch, tmp_path
 ):

@@ -19,6 +19,7 @@ from aji.errors import UserError
 from aji.evals.intervals import share
 from aji.generate import Completion
 from aji.preferences import gold_scores, reply
+from aji.prefixes import read_once
 from aji.rlhf import reply_kl
 from aji.world.labeler import Labeler
 
@@ -72,7 +73,7 @@ def frozen_copy(model: PreTrainedModel, bf16: bool) -> PreTrainedModel:
     twin = copy.deepcopy(model).eval().requires_grad_(False)
     for parameter in twin.parameters() if bf16 else ():  # not .to(bfloat16), which would round rotary frequencies
         parameter.data = parameter.data.to(torch.bfloat16)
-    return twin
+    return read_once(twin)
 
 
 class Labels:
