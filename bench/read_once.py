@@ -66,7 +66,7 @@ def main() -> None:
     )
     every = build_reward_model(args.model, tokenizer, dtype="float32", attn_implementation="eager")
     once = copy.deepcopy(every)
-    vars(every.base_model).pop("forward")  # as upstream has it
+    vars(every.base_model).pop("forward")  # the method of its class, which reads every row
     sides = {"every row": (every, plain), "once": (read_once(once), together)}
     for model, batches in sides.values():
         seconds(model, batches[:3])
@@ -75,8 +75,7 @@ def main() -> None:
         for name, side in sides.items():
             times[name].append(seconds(*side))
     tokens = {"every row": sum(batch["input_ids"].numel() for batch in plain) / len(plain)}
-    tokens["once"] = sum(fold(**{"ids": b["input_ids"], "mask": b["attention_mask"]}).ids.numel() for b in together)
-    tokens["once"] /= len(together)
+    tokens["once"] = sum(fold(*batch.values()).ids.numel() for batch in together) / len(together)
     for name, own in times.items():
         print(f"{name}: {1000 * median(own):.0f} ms a step, {tokens[name]:,.0f} tokens")
     ratios = [a / b for a, b in zip(times["every row"], times["once"], strict=True)]

@@ -125,7 +125,7 @@ def test_under_bf16_too(fresh_model, seen):
         counts = seen(read_once(model))
         once = model(**inputs, use_cache=False).logits
     places = inputs["attention_mask"].bool()
-    assert torch.allclose(once[places].float(), plain[places].float(), atol=0.05)
+    assert torch.allclose(once[places].float(), plain[places].float(), atol=0.02)
     assert counts[0] < sum(map(len, rows))
 
 

@@ -29,15 +29,15 @@ class Tries(NamedTuple):
 
     def mask(self) -> Tensor:
         """(rows, 1, width, width), True where a node sees another: itself, and those above it."""
-        own = torch.arange(self.ids.shape[1], device=self.ids.device)
+        own = torch.arange(self.ids.shape[1])
         return ((own <= own[:, None]) & (own[:, None] < self.ends[:, None]))[:, None]
 
 
 def fold(ids: Tensor, mask: Tensor, width: int = WIDTH) -> Tries:
     """The tries of a batch, (batch, length), padded on the right, where `mask` is 0; two texts fit into a row."""
-    lengths = mask.sum(1).cpu().numpy()
+    lengths = mask.sum(1).numpy()
     width = max(width, 2 * int(lengths.max()))
-    tokens = np.where(mask.cpu().numpy() > 0, ids.cpu().numpy(), -1)
+    tokens = np.where(mask.numpy() > 0, ids.numpy(), -1)
     order = np.lexsort(tokens.T[::-1])
     ordered = tokens[order]
     same = (ordered[1:] == ordered[:-1]) & (ordered[1:] >= 0)
@@ -59,8 +59,7 @@ def fold(ids: Tensor, mask: Tensor, width: int = WIDTH) -> Tries:
         widest = max(widest, used)
     ends[row, path] = used
     shaped = (torch.from_numpy(part[: row + 1, :widest]) for part in (nodes, depths, ends))
-    flat = torch.from_numpy(places[..., 0] * widest + places[..., 1])
-    return Tries(*(part.to(ids.device) for part in (*shaped, flat)))
+    return Tries(*shaped, torch.from_numpy(places[..., 0] * widest + places[..., 1]))
 
 
 def read_once(model: PreTrainedModel) -> PreTrainedModel:
@@ -79,7 +78,8 @@ def read_once(model: PreTrainedModel) -> PreTrainedModel:
 
 def neighbours(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> list[int]:
     """The order of rows of tokens in which `model` reads fastest: together what begins alike, or is of one length."""
-    once = isinstance(vars(body_of(model)).get("forward"), types.MethodType) and model.device.type == "cpu"
+    own = vars(body_of(model)).get("forward")
+    once = getattr(own, "__func__", None) is _forward and model.device.type == "cpu"
     return sorted(range(len(rows)), key=lambda place: rows[place] if once else len(rows[place]))
 
 
