@@ -76,6 +76,17 @@ def test_prompts_are_read_once_and_losses_stay_the_same(fresh_model, tiny_tokeni
     assert read[0] < read[1] / 3  # four pairs of one prompt
 
 
+def test_the_reference_reads_prompts_once(fresh_model, tiny_tokenizer, tmp_path):
+    read = []
+    for cls in (aji.dpo.DPOTrainer, DPOTrainer):
+        model, counts = fresh_model(), []
+        model.get_input_embeddings().register_forward_pre_hook(lambda _, args, c=counts: c.append(args[0].numel()))
+        run = trainer(model, tiny_tokenizer, tmp_path / cls.__module__, cls, prompt=list(range(20, 40)))
+        read.append((counts[0], run.train_dataset["ref_chosen_logps"][:]))
+    assert read[0][0] < read[1][0] / 3
+    assert read[0][1] == pytest.approx(read[1][1], abs=1e-4)
+
+
 class Upstream(trl.DPOTrainer):
     """trl's, but for the preparation, which would encode the rows again."""
 

@@ -1,4 +1,5 @@
 import copy
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -113,6 +114,20 @@ def test_batches_hold_a_bounded_number_of_tokens(monkeypatch):
     lengths = [5, 5, 10, 30, 40, 200]
     batches = list(generate_module._batches(list(range(6)), lengths, max_new_tokens=10, batch_size=2))
     assert batches == [[0, 1], [2, 3], [4], [5]]
+
+
+def test_equal_prompts_are_read_once_and_get_replies_of_their_own(lively_model, tiny_tokenizer):
+    prompts = [prompt for prompt in prompts_of(tiny_tokenizer)[:4] for _ in range(3)]
+    random.Random(0).shuffle(prompts)
+    read = []
+    hook = lively_model.get_input_embeddings().register_forward_hook(lambda _, args, out: read.append(len(args[0])))
+    greedy = generate(lively_model, tiny_tokenizer, prompts, 6, stop=[])
+    drawn = generate(lively_model, tiny_tokenizer, prompts, 6, temperature=1.0, seed=0, stop=[])
+    hook.remove()
+    assert read == [4, *[12] * 5] * 2
+    alone = [generate(lively_model, tiny_tokenizer, [prompt], 6, stop=[])[0] for prompt in prompts]
+    assert greedy == alone
+    assert len({tuple(one.ids) for one in drawn}) == 12
 
 
 def test_the_seed_decides_the_samples(tiny_model, tiny_tokenizer):

@@ -7,13 +7,17 @@ from transformers import (
     AutoModelForSequenceClassification,
     BloomConfig,
     BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
 
-from aji.prefixes import body_of, fold, neighbours, read_once
+from aji.prefixes import body_of, fold, logits_at, neighbours, read_once
 
 
 PROMPTS = [[5, 6, 7, 8], [5, 6, 9], [30, 31, 32, 33, 34, 35]]
@@ -24,9 +28,9 @@ def texts(count: int, seed: int = 0, longest: int = 12) -> list[list[int]]:
     return [rng.choice(PROMPTS) + [rng.randint(40, 43) for _ in range(rng.randint(1, longest))] for _ in range(count)]
 
 
-def batch(rows: list[list[int]]) -> dict[str, torch.Tensor]:
+def batch(rows: list[list[int]], pad: int = 0) -> dict[str, torch.Tensor]:
     width = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
     return {
         "input_ids": ids,
         "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
@@ -69,9 +73,9 @@ def test_equal_beginnings_are_one():
     assert tries.places.tolist() == [[0, 1, 2, 0], [0, 1, 3, 4], [0, 1, 2, 0], [0, 1, 0, 0]]
 
 
-def both_ways(model, rows, head=lambda out, inputs: out.logits[inputs["attention_mask"].bool()]):
+def both_ways(model, rows, head=lambda out, inputs: out.logits[inputs["attention_mask"].bool()], pad=0):
     """What a model gives for rows, and the gradient of a mix of it: (values, gradients)."""
-    inputs = batch(rows)
+    inputs = batch(rows, pad)
     model.zero_grad()
     values = head(model(**inputs, use_cache=False), inputs)
     (values * torch.linspace(-1, 1, values.numel()).view(values.shape)).sum().backward()
@@ -187,3 +191,91 @@ def test_neighbours_begin_alike_or_have_one_length(fresh_model):
     model = fresh_model()
     assert [len(rows[place]) for place in neighbours(model, rows)] == [1, 2, 3, 4]
     assert [rows[place][0] for place in neighbours(read_once(model), rows)] == [5, 5, 6, 6]
+
+
+@pytest.fixture
+def in_last_layer():
+    """A function that watches how many tokens the last layer's MLP gets in each call."""
+
+    def watch(model) -> list[int]:
+        counts = []
+        mlp = body_of(model).layers[-1].mlp
+        mlp.register_forward_hook(lambda _, args, out: counts.append(args[0][..., 0].numel()), prepend=True)
+        return counts
+
+    return watch
+
+
+def gemma():
+    return Gemma2ForCausalLM(Gemma2Config(**SMALL, num_key_value_heads=2, head_dim=16, final_logit_softcapping=1.0))
+
+
+def qwen():
+    return Qwen3ForCausalLM(Qwen3Config(**SMALL, num_key_value_heads=1, head_dim=16))
+
+
+def mixture():
+    return MixtralForCausalLM(MixtralConfig(**SMALL, num_key_value_heads=2, num_local_experts=2))
+
+
+def logits_where(model, rows, **others):
+    """Logits and gradients where every third token is read, by `logits_at`, and by the whole model."""
+    inputs = batch(rows)
+    read = inputs["attention_mask"].bool() & (torch.arange(inputs["input_ids"].shape[1]) % 3 == 1)
+    inputs |= others
+    found = []
+    for way in ("at", "whole"):
+        model.zero_grad()
+        if way == "at":
+            logits, which = logits_at(model, read, **inputs)
+            values = logits[which]
+        else:
+            values = model(**inputs, use_cache=False).logits[read]
+        (values * torch.linspace(-1, 1, values.numel()).view(values.shape)).sum().backward()
+        found.append((values.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    return *found, int(read.sum())
+
+
+@pytest.mark.parametrize("build", [qwen, gemma, windowed, alibi, mixture])
+def test_logits_where_they_are_read_are_those_of_the_whole_model(build):
+    torch.manual_seed(0)
+    model = build().eval()
+    some, every, _ = logits_where(model, texts(16))
+    same(some, every)
+    once, _, _ = logits_where(read_once(model), texts(16))
+    same(once, every)
+
+
+def test_the_last_layer_is_computed_where_it_is_read(fresh_model, in_last_layer):
+    model = fresh_model()
+    counts = in_last_layer(model)
+    some, every, tokens = logits_where(model, texts(16))
+    same(some, every)
+    assert counts == [tokens, batch(texts(16))["input_ids"].numel()]
+    positions = torch.arange(batch(texts(16))["input_ids"].shape[1]).repeat(16, 1) % 5  # as in packed rows
+    same(*logits_where(model, texts(16), attention_mask=None, position_ids=positions)[:2])
+    counts.clear()
+    once, every, _ = logits_where(read_once(model), texts(16))
+    same(once, every)
+    assert counts[0] < tokens < counts[1]
+    counts.clear()
+    model.train().gradient_checkpointing_enable()
+    same(*logits_where(model, texts(16))[:2])
+    assert max(counts) == min(counts)  # and none is computed again with fewer tokens
+
+
+@pytest.mark.parametrize("pad", [0, 41])
+def test_a_reward_model_computes_its_last_layer_where_the_reward_is_read(tiny_run, in_last_layer, pad):
+    """Also where padding is a token that texts have and end with, as in models without one of its own."""
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_run, num_labels=1, pad_token_id=pad)
+    rows = texts(32)
+    counts = in_last_layer(model)
+    plain = both_ways(model, rows, lambda out, _: out.logits, pad)
+    same(both_ways(read_once(model), rows, lambda out, _: out.logits, pad), plain)
+    assert counts[1] <= len(rows) < counts[0]
+    different = [[n, *range(60, 66)] for n in range(20, 24)]  # nothing in common
+    together, *alone = (
+        both_ways(model, some, lambda out, _: out.logits, pad)[0]
+        for some in (different, *([row] for row in different))
+    )
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)

@@ -16,6 +16,7 @@ from aji.preferences import token_rows
 from aji.replay import Replay, ReplayArguments, build_replay, load_prompts
 from aji.rlhf import RLOOTrainer
 from aji.tools import Search, schemas
+from aji.upstream import ROUNDED
 
 
 def turn(role, text):
@@ -136,6 +137,24 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_replies(tiny_model):
         labels += row["reply"]
     expected = 2 * cross_entropy(torch.cat(logits), torch.tensor(labels))
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_gradients_are_those_of_the_whole_model_and_prompts_cost_less(fresh_model):
+    model = fresh_model()
+    replay = Replay(ROWS, ReplayArguments(replay_batch_size=2))
+    batch = replay.collate(replay.rows)
+    found, counts = [], []
+    watched = (model.get_output_embeddings(), model.model.layers[-1].mlp)
+    for part in watched:
+        part.register_forward_hook(lambda _, args, out: counts.append(args[0][..., 0].numel()), prepend=True)
+    for loss in (replay.loss(model, 0), model(**batch, use_cache=False).loss):
+        model.zero_grad()
+        loss.backward()
+        found.append(torch.cat([loss.detach()[None], *(p.grad.flatten() for p in model.parameters())]))
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-4)
+    last_layer, head, whole_layer, whole_head = counts
+    assert last_layer == 6 < whole_layer == whole_head == batch["input_ids"].numel()
+    assert head == ROUNDED
 
 
 def test_each_step_takes_the_next_replies(tiny_model):

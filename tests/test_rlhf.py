@@ -147,7 +147,7 @@ def test_the_kl_estimate_has_the_mean_of_the_log_ratios(fresh_model, tiny_tokeni
         for weight in policy.parameters():
             weight.add_(0.03 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     prompt = [5, 6, 7]
-    replies = generate(policy, tiny_tokenizer, [prompt], 4, temperature=1.0, seed=1, copies=4000, batch_size=4000)
+    replies = generate(policy, tiny_tokenizer, [prompt] * 4000, 4, temperature=1.0, seed=1, batch_size=4000)
     ids = torch.tensor([(prompt + ids_of(one) + [0] * 4)[:7] for one in replies])
     ratios = []
     with torch.no_grad():

@@ -8,10 +8,12 @@ import torch
 import trl
 from datasets import Dataset
 from safetensors.torch import load_file
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from aji.config import parse
 from aji.errors import UserError
-from aji.rollout import GRPOConfig, GRPOTrainer, RLOOTrainer, rloo_config, shared
+from aji.model import load_model
+from aji.rollout import GRPOConfig, GRPOTrainer, RLOOTrainer, rloo_config
 
 
 PROMPTS = ["What is 12 + 34?", "hi", "The capital of Korea?", "고양이가 매트 위에"]
@@ -82,6 +84,22 @@ def test_log_probabilities_and_entropies_are_those_of_trl(fresh_model, tiny_toke
         )
 
 
+def test_logits_that_a_model_caps_stay_capped(tiny_tokenizer, batch, tmp_path):
+    config = Gemma2Config(
+        vocab_size=512, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, head_dim=16,
+        num_key_value_heads=2, pad_token_id=0, final_logit_softcapping=0.1,
+    )  # fmt: skip
+    model = Gemma2ForCausalLM(config)
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+    found = []
+    for cls in (GRPOTrainer, trl.GRPOTrainer):
+        own = trainer(cls, copy.deepcopy(model), tiny_tokenizer, tmp_path)
+        logps = own._get_per_token_logps_and_entropies(own.model, ids, mask, 7)[0]
+        found.append(logps * batch["completion_mask"])
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
+
+
 def test_a_prompt_of_several_completions_is_read_once(fresh_model, tiny_tokenizer, tmp_path):
     ours = trainer(GRPOTrainer, fresh_model(), tiny_tokenizer, tmp_path)
     theirs = trainer(trl.GRPOTrainer, fresh_model(), tiny_tokenizer, tmp_path)
@@ -107,6 +125,32 @@ def test_loss_and_gradient_are_those_of_trl_though_rows_without_advantage_are_le
     loss, gradient = loss_and_gradient(ours, dead)
     assert len(ours.with_advantage(dead)["advantages"]) == 1
     assert loss == 0 and gradient.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("cls", "iterations", "spared"), [(RLOOTrainer, 1, 3), (RLOOTrainer, 2, 0), (GRPOTrainer, 1, 0)]
+)
+def test_one_step_computes_once_what_its_reward_and_its_loss_need(
+    cls, iterations, spared, tiny_run, tiny_tokenizer, tmp_path, monkeypatch
+):
+    """With the steps of trl; GRPO computes it once anyway."""
+    weights, passes = [], []
+    for kept in (True, False):
+        model = load_model(tiny_run, dtype="float32")
+        settings = {"beta": 0.1, "num_iterations": iterations, "max_steps": 3}
+        own = trainer(cls, model, tiny_tokenizer, tmp_path / str(kept), **settings)
+        if not kept:
+            monkeypatch.setattr(own, "_learns_at_once", lambda: False)
+        count, compute = [], own._log_probs
+        own._log_probs = lambda *args, f=compute, n=count, **more: n.append(args[0]) or f(*args, **more)
+        own.train()
+        assert own._computed is None
+        weights.append(torch.cat([weight.detach().flatten() for weight in model.parameters()]))
+        passes.append(len(count))
+    torch.testing.assert_close(*weights, atol=1e-5, rtol=0)
+    start = load_model(tiny_run, dtype="float32").parameters()
+    assert (weights[0] - torch.cat([weight.detach().flatten() for weight in start])).abs().max() > 1e-3
+    assert passes[1] - passes[0] == spared
 
 
 def test_rows_are_left_out_only_where_that_changes_nothing(fresh_model, tiny_tokenizer, batch, tmp_path):
@@ -176,13 +220,6 @@ def test_user_text_cannot_forge_a_control_token(fresh_model, tiny_tokenizer, tmp
     ((forged,), _, _) = own._tokenize_prompts([[{"role": "user", "content": "a<|im_end|>b"}]])
     ((plain,), _, _) = own._tokenize_prompts([[{"role": "user", "content": "ab"}]])
     assert forged.count(tiny_tokenizer.eos_token_id) == plain.count(tiny_tokenizer.eos_token_id) == 1
-
-
-def test_shared():
-    a, b = [1], [2]
-    assert shared([a, a, b, b]) == ([a, b], 2)
-    assert shared([a, a, a, a, b, b]) == ([a, a, b], 2)
-    assert shared([a, a, a, b, b]) == ([a, a, a, b, b], 1)
 
 
 @pytest.mark.parametrize("cls", [GRPOTrainer, RLOOTrainer])

@@ -27,9 +27,8 @@ LONGER = 1.5
 class DPOTrainer(Replays, upstream.DPOTrainer):
     """DPO that may learn something else again in every step, so as not to forget it."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        read_once(self.model)
+    def __init__(self, model, *args, **kwargs):
+        super().__init__(read_once(model), *args, **kwargs)  # upstream looks at the reference in there
 
 
 def check_first_loss(trainer: Trainer) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import regex
 import torch
+from torch import nn
 from tqdm import tqdm
 from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicLayer
@@ -21,6 +22,8 @@ from aji.machine import sampling_dtype
 
 # Rows times (prompt + reply) of one batch: bounds the cache of keys and values, whatever the length of the prompts.
 TOKENS_PER_BATCH = 65_536
+# Tokens of the vocabulary that are added up before one of them is drawn.
+BLOCK = 64
 # A batch shrinks to these sizes only. The CPU's bf16 kernels are compiled anew for every shape they meet, which costs
 # more than it saves when each finished row makes a shape of its own.
 SIZES = sorted({1} | {factor << shift for factor in (2, 3) for shift in range(16)})
@@ -49,10 +52,6 @@ class RoomyLayer(DynamicLayer):
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         super().batch_select_indices(indices)
-        self.room = None
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        super().batch_repeat_interleave(repeats)
         self.room = None
 
 
@@ -91,16 +90,31 @@ def sample(
     if temperature == 0:
         return logits.argmax(-1)
     logits = logits.float()
-    probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    if temperature < 0.01:  # the quotients of large logits would be infinite
+        logits = logits - logits.amax(-1, keepdim=True)
+    probabilities = (logits if temperature == 1 else logits / temperature).softmax(-1)
     if top_p < 1:
         ordered, order = probabilities.sort(-1, descending=True)
         ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, ordered)
-    # The inverse of the cumulative distribution needs one random number a row; torch.multinomial draws one per token
-    # of the vocabulary, a third of the whole time for a small model. float64 keeps the rarest tokens exact.
-    mass = probabilities.cumsum(-1, dtype=torch.float32 if logits.device.type == "mps" else torch.float64)
-    drawn = torch.rand((len(mass), 1), generator=generator, device=mass.device, dtype=mass.dtype) * mass[:, -1:]
-    return torch.searchsorted(mass, drawn, right=True).squeeze(1).clamp_(max=logits.shape[-1] - 1)
+    # Two random numbers a row, for a block of the vocabulary and for a token of it: torch.multinomial draws one per
+    # token, a third of the whole time for a small model, and adding up the whole vocabulary takes a sixth.
+    blocks = nn.functional.pad(probabilities, (0, -probabilities.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    drawn = torch.rand((2, len(logits), 1), generator=generator, device=logits.device, dtype=_exact(logits.device))
+    block = _hit(blocks.sum(-1), drawn[0])
+    inside = blocks.gather(1, block[..., None].expand(-1, -1, BLOCK)).squeeze(1)
+    return (block * BLOCK + _hit(inside, drawn[1])).squeeze(1)
+
+
+def _hit(masses: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """Where numbers (rows, 1) in [0, 1) fall among masses (rows, count); never on one of 0."""
+    sums = masses.cumsum(-1, dtype=drawn.dtype)  # float64 keeps the rarest tokens exact
+    last = (sums < sums[:, -1:]).sum(-1, keepdim=True)
+    return torch.searchsorted(sums, drawn * sums[:, -1:], right=True).minimum(last)
+
+
+def _exact(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def for_many(model: PreTrainedModel) -> dict:
@@ -120,40 +134,37 @@ def generate(
     stop: Collection[int] | None = None,
     dtype: torch.dtype | None = None,
     progress: str | None = None,
-    copies: int = 1,
     decode: bool = True,
 ) -> list[Completion]:
-    """Complete every prompt (token ids), `copies` times in a row; completions come in the order of the prompts.
+    """Complete every prompt (token ids); completions come in the order of the prompts.
 
     A reply ends at a token of `stop` (default: `stop_ids`), after `max_new_tokens`, or where the context is full. Same
     seed, prompts and batch_size: same replies; without a seed torch's global random state is used. `dtype` computes
     with weights in that type (a copy, for this call): bfloat16 is fastest on CPUs with AMX or AVX512-BF16. `progress`
-    names a progress bar. The copies of a prompt share its first pass through the model. Without `decode` texts stay
-    empty. Raises UserError when a prompt leaves no room in the model's context.
+    names a progress bar. Equal prompts are read once and get replies of their own. Without `decode` texts stay empty.
+    Raises UserError when a prompt leaves no room in the model's context.
     """
     check_sampling(temperature, top_p, max_new_tokens)
     stop = stop_ids(model, tokenizer) if stop is None else frozenset(stop)
     limits = [_room(model, prompt, max_new_tokens) for prompt in prompts]
-    replies: list[list[tuple[list[int], int | None]]] = [[]] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    replies: list[tuple[list[int], int | None]] = [([], None)] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), prompts[index]))
     with _ready(model, dtype) as ready, tqdm(total=len(prompts), desc=progress, disable=not progress) as bar:
         generator = _generator(ready.device, seed)
         lengths = [len(prompt) for prompt in prompts]
-        for batch in _batches(order, lengths, max_new_tokens, max(1, batch_size // copies), copies):
+        for batch in _batches(order, lengths, max_new_tokens, batch_size):
             done = _complete(
                 ready,
                 [prompts[index] for index in batch],
                 [limits[index] for index in batch],
                 stop,
                 lambda logits: sample(logits, temperature, top_p, generator),
-                copies,
             )
-            for place, index in enumerate(batch):
-                replies[index] = done[place * copies : (place + 1) * copies]
+            for index, reply in zip(batch, done, strict=True):
+                replies[index] = reply
             bar.update(len(batch))
-    flat = [reply for own in replies for reply in own]
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) if decode else "" for ids, _ in flat]
-    return [Completion(ids, text, stop is not None, stop) for (ids, stop), text in zip(flat, texts, strict=True)]
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) if decode else "" for ids, _ in replies]
+    return [Completion(ids, text, stop is not None, stop) for (ids, stop), text in zip(replies, texts, strict=True)]
 
 
 def stream(
@@ -272,13 +283,11 @@ def _ready(model: PreTrainedModel, dtype: torch.dtype | None) -> Iterator[PreTra
             module.training = mode
 
 
-def _batches(
-    order: list[int], lengths: list[int], max_new_tokens: int, batch_size: int, copies: int = 1
-) -> Iterator[list[int]]:
+def _batches(order: list[int], lengths: list[int], max_new_tokens: int, batch_size: int) -> Iterator[list[int]]:
     """Cut `order` (shortest prompt first) into batches of at most `batch_size` prompts and TOKENS_PER_BATCH tokens."""
     batch: list[int] = []
     for index in order:
-        tokens = (len(batch) + 1) * copies * (lengths[index] + max_new_tokens)
+        tokens = (len(batch) + 1) * (lengths[index] + max_new_tokens)
         if batch and (len(batch) == batch_size or tokens > TOKENS_PER_BATCH):
             yield batch
             batch = []
@@ -302,12 +311,12 @@ def _next_logits(model, inputs, mask, positions, cache) -> torch.Tensor:
 
 
 def _pad_left(
-    prompts: list[list[int]], device: torch.device
+    prompts: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """(ids, mask, positions), each (rows, longest); no mask when all prompts are of one length (faster)."""
     longest = max(map(len, prompts))
     # The id of the padding is never looked at: the mask hides it.
-    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+    ids = torch.tensor([[*[0] * (longest - len(prompt)), *prompt] for prompt in prompts], device=device)
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     positions = torch.arange(longest, device=device)[None] - (longest - lengths)[:, None]
     mask = None if bool((lengths == longest).all()) else (positions >= 0).long()
@@ -315,19 +324,19 @@ def _pad_left(
 
 
 @torch.inference_mode()
-def _complete(model, prompts, limits, stop, choose, copies=1) -> list[tuple[list[int], int | None]]:
+def _complete(model, prompts, limits, stop, choose) -> list[tuple[list[int], int | None]]:
     """Complete one batch. Rows that have ended leave it when enough of them have, down to the next of SIZES."""
-    limits = [limit for limit in limits for _ in range(copies)]
     replies: list[list[int]] = [[] for _ in limits]
     stopped: list[int | None] = [None] * len(limits)
     rows: list[int | None] = list(range(len(limits)))  # the reply of each row, None for a row that has ended
-    inputs, mask, positions = _pad_left(prompts, model.device)
+    different = {prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    inputs, mask, positions = _pad_left([*different], model.device)
     cache = _cache(model)
     logits = _next_logits(model, inputs, mask, positions, cache)
-    if copies > 1:
-        cache.batch_repeat_interleave(copies)
-        logits, positions = logits.repeat_interleave(copies, 0), positions.repeat_interleave(copies, 0)
-        mask = None if mask is None else mask.repeat_interleave(copies, 0)
+    if len(different) < len(prompts):
+        own = torch.tensor([different[tuple(prompt)] for prompt in prompts], device=inputs.device)
+        cache.batch_select_indices(own)
+        logits, positions, mask = logits[own], positions[own], None if mask is None else mask[own]
     while True:
         chosen = choose(logits)
         for slot, token in enumerate(chosen.tolist()):

@@ -213,6 +213,23 @@ def below_adapter(model: nn.Module) -> nn.Module:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+# What some models do to their logits; where ours are computed apart, that would be missing.
+LOGIT_CHANGES = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+    "output_multiplier",
+    "output_router_logits",
+)
+
+
+def changes_logits(model: PreTrainedModel) -> bool:
+    """Whether a model does more to its states than its output matrix: scales or caps, or is a mixture of experts."""
+    config = model.config.get_text_config()
+    return any(getattr(config, name, None) for name in LOGIT_CHANGES)
+
+
 def count_parameters(model: PreTrainedModel) -> int:
     """Number of weights, a shared matrix counted once."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -14,8 +14,7 @@ from aji.data.files import find_files, read_rows
 from aji.errors import UserError
 from aji.evals.intervals import mean, share, share_of_groups
 from aji.evals.pairs import win
-from aji.generate import Completion, generate
-from aji.machine import sampling_dtype
+from aji.generate import Completion, for_many, generate
 from aji.world.labeler import Labeler, gold_score, judge, preference
 
 
@@ -63,8 +62,9 @@ def reply(
     """One reply to each prompt (messages), in their order."""
     encoded = chatml.encode(tokenizer, prompts, add_generation_prompt=True)
     ids = [row.input_ids for row in encoded]
-    settings = {"seed": seed, "dtype": sampling_dtype(model.device), "progress": progress}
-    return generate(model, tokenizer, ids, max_new_tokens, temperature, **settings)
+    return generate(
+        model, tokenizer, ids, max_new_tokens, temperature, seed=seed, progress=progress, **for_many(model)
+    )
 
 
 def gold_scores(rows: Sequence[Mapping], replies: Sequence[Completion]) -> list[float]:

@@ -19,6 +19,7 @@ from aji.data.packing import IGNORED, pack_conversations, packed_collator
 from aji.data.weights import check_weights, draw_places
 from aji.errors import UserError
 from aji.generate import context_of, fits, for_many, generate
+from aji.upstream import labelled_loss
 
 
 @dataclass
@@ -131,7 +132,7 @@ class Replay:
         """`weight` times the negative log-likelihood of the replies of batch `place`, in nats a token."""
         batch = self.collate([self.rows[(place * self.size + index) % len(self.rows)] for index in range(self.size)])
         device = next(model.parameters()).device
-        return self.weight * model(**{key: value.to(device) for key, value in batch.items()}, use_cache=False).loss
+        return self.weight * labelled_loss(model, **{key: value.to(device) for key, value in batch.items()})
 
 
 class Replays:

@@ -12,7 +12,7 @@ from aji.data.files import find_files, read_rows
 from aji.errors import UserError
 from aji.evals.intervals import mean
 from aji.generate import Completion
-from aji.prefixes import neighbours
+from aji.prefixes import logits_at, neighbours
 from aji.replay import Replays
 from aji.reward_model import check_same_tokenizer, load_reward_model, score
 
@@ -148,7 +148,7 @@ def reply_kl(
     prompts: Sequence[list[int]],
     replies: Sequence[Completion],
     temperature: float = 1.0,
-    batch_size: int = 32,
+    batch_size: int = 128,
 ) -> list[float]:
     """KL(policy || reference) in nats along each reply that the policy sampled; their mean estimates that of replies.
 
@@ -161,17 +161,14 @@ def reply_kl(
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
         lengths, asked = [len(rows[place]) for place in places], [len(prompts[place]) for place in places]
-        longest, first = max(lengths), min(asked) - 1
+        longest = max(lengths)
         ids = torch.tensor([[*rows[place], *[0] * (longest - len(rows[place]))] for place in places])
         counted = torch.arange(longest) < torch.tensor(lengths)[:, None]
         spoken = counted & (torch.arange(longest) >= torch.tensor(asked)[:, None])
-        inputs = {"input_ids": ids.to(policy.device), "attention_mask": counted.long().to(policy.device)}
-        spoken = spoken[:, first + 1 :].to(policy.device)
-        ours, theirs = (
-            model(**inputs, use_cache=False, logits_to_keep=longest - first).logits[:, :-1][spoken].float()
-            for model in (policy, reference)
-        )
-        ours, theirs = (one.div(temperature).log_softmax(-1) for one in (ours, theirs))
+        ids, counted, spoken = (part.to(policy.device) for part in (ids, counted.long(), spoken))
+        before = torch.nn.functional.pad(spoken[:, 1:], (0, 1))
+        several = (logits_at(model, before, ids, counted) for model in (policy, reference))
+        ours, theirs = (logits[which].float().div(temperature).log_softmax(-1) for logits, which in several)
         each = (ours.exp() * (ours - theirs)).sum(-1)
         sums = torch.zeros(len(places), device=each.device).index_add_(0, spoken.nonzero()[:, 0], each)
         for place, value in zip(places, sums.tolist(), strict=True):

@@ -8,10 +8,10 @@ tests/test_rollout.py compares distributions, log-probabilities, losses and grad
 
 import copy
 from dataclasses import dataclass, fields
-from itertools import groupby
 
 import torch
 import trl
+from accelerate.utils import is_peft_model
 
 from aji import chatml
 from aji.config import set_explicitly
@@ -19,13 +19,13 @@ from aji.diagnosis import Observations
 from aji.errors import UserError
 from aji.generate import generate
 from aji.model import below_adapter
-from aji.prefixes import neighbours, read_once
+from aji.prefixes import logits_at, neighbours, read_once, score
 
 
 # Losses that divide by a number of tokens fixed before the batch is cut, so rows without advantage can be left out.
 COUNTS_TOKENS_FIRST = ("dapo", "cispo")
 # Rows that the loss runs at once: those of a few prompts, each read once; or of one length, with little padding.
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 128
 
 
 @dataclass
@@ -92,6 +92,7 @@ class Rollouts:
         self.observations = Observations()
         self._encoded: dict[str, list[int]] = {}
         self._twin: torch.nn.Module | None = None
+        self._computed: tuple[dict, tuple] | None = None  # what the next loss needs, by the texts it is of
         unusual = (self.top_k or None, self.min_p, self.args.generation_kwargs, self.args.cache_implementation)
         self.samples_itself = (
             self.args.device.type == "cpu"
@@ -122,17 +123,15 @@ class Rollouts:
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         if not self.samples_itself:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        prompts, copies = shared(prompt_ids)
         replies = generate(
             self.policy(),
             self.processing_class,
-            prompts,
+            prompt_ids,
             self.max_completion_length,
             temperature=self.temperature,
             top_p=self.top_p,
             batch_size=len(prompt_ids),
             stop=self.eos_token_ids,
-            copies=copies,
             decode=False,
         )
         ids = [reply.ids + ([reply.stop_token] if reply.stopped else []) for reply in replies]
@@ -186,6 +185,26 @@ class Rollouts:
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy=compute_entropy, **others
             )
+        texts = [(*ids[keep].tolist(),) for ids, keep in zip(input_ids, attention_mask.bool(), strict=True)]
+        if self._computed is not None and torch.is_grad_enabled():
+            known, (logps, entropies) = self._computed
+            self._computed = None
+            rows = [known[text] for text in texts]
+            return logps[rows, :logits_to_keep], entropies[rows, :logits_to_keep] if compute_entropy else None, None
+        if model is not self.model or torch.is_grad_enabled() or not self._learns_at_once():
+            return *self._log_probs(model, input_ids, attention_mask, logits_to_keep, compute_entropy), None
+        with torch.enable_grad():
+            found = self._log_probs(model, input_ids, attention_mask, logits_to_keep, compute_entropy=True)
+        self._computed = dict(zip(texts, range(len(texts)), strict=True)), found
+        return found[0].detach(), found[1] if compute_entropy else None, None
+
+    def _learns_at_once(self) -> bool:
+        """Whether one step follows a generation: its loss is of the log-probabilities that the reward needed."""
+        once = self.num_iterations == self.args.steps_per_generation == self.args.gradient_accumulation_steps == 1
+        adapter = is_peft_model(self.model)  # without it the same model is the reference
+        return once and self.model.training and not adapter and not self.model.is_activation_checkpointing
+
+    def _log_probs(self, model, input_ids, attention_mask, logits_to_keep, compute_entropy):
         model = below_adapter(self.accelerator.unwrap_model(model))
         keep = attention_mask.bool()
         columns = torch.arange(input_ids.shape[1], device=input_ids.device)
@@ -206,20 +225,19 @@ class Rollouts:
                 continue
             part, counts = ids[rows, :longest], scored[rows, :longest]
             with self.accelerator.autocast():
-                inputs = {"input_ids": part, "attention_mask": known[rows, :longest].long()}
-                hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
-                logits = model.get_output_embeddings()(hidden[:, :-1][counts[:, 1:]])
-            one, entropy = score(logits.float() / self.temperature, part[counts], compute_entropy)
+                before = torch.nn.functional.pad(counts[:, 1:], (0, 1))
+                logits, which = logits_at(model, before, part, known[rows, :longest].long())
+            one, entropy = score(logits.float() / self.temperature, which, part[counts], compute_entropy)
             found.append((one, entropy))
             row_of = rows[:, None].expand_as(counts)[counts]
             places.append((row_of, columns[order[rows, :longest]][counts] - prompt))
         if not found:
-            return logps + sum(p.sum() * 0 for p in model.parameters()), entropies if compute_entropy else None, None
+            return logps + sum(p.sum() * 0 for p in model.parameters()), entropies if compute_entropy else None
         where = tuple(torch.cat(part) for part in zip(*places, strict=True))
         logps = logps.index_put(where, torch.cat([one for one, _ in found]))
         if compute_entropy:
             entropies = entropies.index_put(where, torch.cat([entropy for _, entropy in found]))
-        return logps, entropies if compute_entropy else None, None
+        return logps, entropies if compute_entropy else None
 
     def _compute_loss(self, model, inputs):
         return super()._compute_loss(model, self.with_advantage(inputs) if self.scores_itself else inputs)
@@ -251,26 +269,6 @@ class Rollouts:
             else value
             for name, value in kept.items()
         }
-
-
-def score(logits: torch.Tensor, ids: torch.Tensor, with_entropy: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Log-probability of `ids` (n,) under logits (n, vocabulary), and the entropy of each distribution in nats."""
-    normaliser = logits.logsumexp(-1)
-    chosen = logits.gather(1, ids[:, None]).squeeze(1) - normaliser
-    if not with_entropy:
-        return chosen, None
-    with torch.no_grad():
-        entropy = normaliser - ((logits - normaliser[:, None]).exp() * logits).sum(-1)
-    return chosen, entropy
-
-
-def shared(prompts: list[list[int]]) -> tuple[list[list[int]], int]:
-    """Prompts that stand several times in a row once, and how often each does; 1 where they differ in that."""
-    groups = [(prompt, len(list(same))) for prompt, same in groupby(prompts)]
-    copies = min(count for _, count in groups)
-    if any(count % copies for _, count in groups):
-        return prompts, 1
-    return [prompt for prompt, count in groups for _ in range(count // copies)], copies
 
 
 class GRPOTrainer(Rollouts, trl.GRPOTrainer):

@@ -11,20 +11,12 @@ from transformers import PreTrainedModel, Trainer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from trl.trainer.utils import FusedCausalLMOutput
 
-from aji.model import below_adapter
+from aji.model import below_adapter, changes_logits
+from aji.prefixes import logits_at, score, states_at
 
 
 # Labelled positions of a batch are scored in multiples of this many.
 ROUNDED = 256
-# What some models do to their logits; trl's fused head knows how, the one here does not.
-_LOGIT_CHANGES = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "logits_scaling",
-    "lm_head_multiplier",
-    "output_multiplier",
-    "output_router_logits",
-)
 
 
 def skip_vector_trials() -> bool:
@@ -104,68 +96,91 @@ class DPOTrainer(trl.DPOTrainer):
         return dataset if "prompt_ids" in dataset.column_names else super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, *args, **kwargs):
+        score_labelled_only(self.model, log_probs_only=True)
+        found = super()._precompute_ref_logps(*args, **kwargs)
         score_labelled_only(self.model)
-        return super()._precompute_ref_logps(*args, **kwargs)
+        return found
 
     def train(self, *args, **kwargs):
         score_labelled_only(self.model)
         return super().train(*args, **kwargs)
 
 
-def score_labelled_only(model: PreTrainedModel) -> None:
+def score_labelled_only(model: PreTrainedModel, log_probs_only: bool = False) -> None:
     """On a CPU, compute logits at labelled positions only: for the model's loss, and in place of trl's fused LM head.
 
     transformers 5.23 computes them at all positions, prompts and padding too, which is a quarter of a small model's
     work. Models that scale or cap their logits, and mixtures of experts, stay as they are.
     """
     base = below_adapter(model)
-    config = base.config.get_text_config()
-    if base.device.type != "cpu" or any(getattr(config, name, None) for name in _LOGIT_CHANGES):
+    if base.device.type != "cpu" or changes_logits(base):
         return
     own_forward = type(base).forward
 
     @functools.wraps(own_forward)  # `generate` looks at the signature
-    def forward(self, *args, fused_lm_head=False, labels=None, num_items_in_batch=None, **kwargs):
+    def forward(self, *args, fused_lm_head=False, labels=None, num_items_in_batch=None, use_cache=None, **kwargs):
         if labels is None:
-            return own_forward(self, *args, **kwargs)
-        hidden = self.base_model(*args, **kwargs).last_hidden_state
+            return own_forward(self, *args, use_cache=use_cache, **kwargs)
         if fused_lm_head:
-            return _scores(self, hidden, labels)
-        return CausalLMOutputWithPast(loss=_loss(self, hidden, labels, num_items_in_batch))
+            return _scores(self, labels, log_probs_only, *args, **kwargs)
+        if torch.compiler.is_compiling():
+            hidden = self.base_model(*args, use_cache=False, **kwargs).last_hidden_state
+            return CausalLMOutputWithPast(loss=_loss_at_labels(self, hidden, labels, num_items_in_batch))
+        return CausalLMOutputWithPast(loss=_loss(self, labels, num_items_in_batch, *args, **kwargs))
 
     base.forward = types.MethodType(forward, base)
 
 
-@torch.compiler.disable  # how many positions are labelled differs from batch to batch: each would be compiled anew
-def _loss(model: PreTrainedModel, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+def labelled_loss(model: nn.Module, labels: Tensor, **inputs) -> Tensor:
+    """The loss of a model in nats a labelled token; on a CPU, where it can, from logits at labelled positions only."""
+    base = below_adapter(model)
+    wrapped = not isinstance(base, PreTrainedModel)  # a wrapper has to see the whole forward pass
+    if wrapped or labels.device.type != "cpu" or changes_logits(base):
+        return model(labels=labels, **inputs, use_cache=False).loss
+    return _loss(base, labels, None, **inputs)
+
+
+def _before(labels: Tensor) -> Tensor:
+    """The tokens at which labels (batch, length) are told: those before them."""
+    return nn.functional.pad(labels[:, 1:] != -100, (0, 1))
+
+
+def _loss(model: PreTrainedModel, labels: Tensor, num_items_in_batch: Tensor | int | None, *args, **kwargs) -> Tensor:
     """The loss of the model, in nats a labelled token; of a step of several batches this one's part."""
-    hidden, labels = hidden[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
-    places = (labels != -100).nonzero().squeeze(1)
-    # Batches of few sizes, so that memory that one step frees fits the next: others at their end, without a label.
-    others = (labels == -100).nonzero().squeeze(1)[: -len(places) % ROUNDED]
-    places = torch.cat([places, others])
-    logits = model.get_output_embeddings()(hidden[places]).float()
+    states, which = states_at(model, _before(labels), *args, **kwargs)
+    labels = labels[:, 1:]
+    return _loss_of(model, states[which], labels[labels != -100], num_items_in_batch)
+
+
+@torch.compiler.disable  # how many positions are labelled differs from batch to batch: each would be compiled anew
+def _loss_at_labels(model: PreTrainedModel, hidden: Tensor, labels: Tensor, num_items: Tensor | int | None) -> Tensor:
+    """The same of states (batch, length, width)."""
+    labels = labels[:, 1:]
+    return _loss_of(model, hidden[:, :-1][labels != -100], labels[labels != -100], num_items)
+
+
+def _loss_of(model: PreTrainedModel, states: Tensor, labels: Tensor, num_items: Tensor | int | None) -> Tensor:
+    """The same of states (labels, width)."""
+    # Batches of few sizes, so that memory that one step frees fits the next: zeros at their end, without a label.
+    more = -len(labels) % ROUNDED
+    labels = nn.functional.pad(labels, (0, more), value=-100)
+    logits = model.get_output_embeddings()(nn.functional.pad(states, (0, 0, 0, more))).float()
     return model.loss_function(
-        logits=logits,
-        labels=None,
-        shift_labels=labels[places],
-        vocab_size=logits.shape[-1],
-        num_items_in_batch=num_items_in_batch,
+        logits=logits, labels=None, shift_labels=labels, vocab_size=logits.shape[-1], num_items_in_batch=num_items
     )
 
 
-def _scores(model: PreTrainedModel, hidden: Tensor, labels: Tensor) -> FusedCausalLMOutput:
+def _scores(model: PreTrainedModel, labels: Tensor, log_probs_only: bool, *args, **kwargs) -> FusedCausalLMOutput:
     """What trl's fused LM head gives."""
-    labels = labels[:, 1:]
+    logits, which = logits_at(model, _before(labels), *args, **kwargs)
+    logits, labels = logits.float(), labels[:, 1:]
     mask = labels != -100
-    logits = model.get_output_embeddings()(hidden[:, :-1][mask]).float()
-    log_probs = logits.log_softmax(-1)
-    known = {"log_probs": log_probs.gather(1, labels[mask][:, None]).squeeze(1)}
-    with torch.no_grad():
-        known |= {
-            "entropy": -(log_probs.exp() * log_probs).sum(-1),
-            "mean_logits": logits.mean(-1),
-            "is_top1": logits.argmax(-1) == labels[mask],
-        }
+    chosen, entropy = score(logits, which, labels[mask], with_entropy=not log_probs_only)
+    known = {"log_probs": chosen}
+    if not log_probs_only:
+        with torch.no_grad():
+            own = logits.flatten().index_select(0, which * logits.shape[-1] + labels[mask])
+            known |= {"entropy": entropy, "mean_logits": logits.mean(-1)[which]}
+            known |= {"is_top1": own == logits.amax(-1)[which]}
     spread = {name: values.new_zeros(mask.shape).masked_scatter(mask, values) for name, values in known.items()}
     return FusedCausalLMOutput(label_mask=mask, **spread)

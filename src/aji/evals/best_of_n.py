@@ -64,8 +64,8 @@ def sample(
 ) -> list[list[Completion]]:
     """`count` replies to each prompt, at temperature 1."""
     encoded = chatml.encode(tokenizer, [row["prompt"] for row in rows], add_generation_prompt=True)
-    ids = [one.input_ids for one in encoded]
-    settings = {"temperature": 1.0, "seed": seed, "progress": progress, "copies": count}
+    ids = [one.input_ids for one in encoded for _ in range(count)]
+    settings = {"temperature": 1.0, "seed": seed, "progress": progress}
     flat = generate(model, tokenizer, ids, max_new_tokens, **settings, **for_many(model))
     return [flat[start : start + count] for start in range(0, len(flat), count)]
 

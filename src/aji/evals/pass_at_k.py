@@ -37,10 +37,8 @@ def try_problems(
 ) -> list[Tries]:
     """`samples` replies to each problem (`prompt`, `answer`, and `numbers` of countdown), judged by its checker."""
     encoded = chatml.encode(tokenizer, [row["prompt"] for row in rows], add_generation_prompt=True)
-    prompts = [row.input_ids for row in encoded]
-    replies = generate(
-        model, tokenizer, prompts, max_new_tokens, temperature, seed=seed, copies=samples, decode=False, **options
-    )
+    prompts = [row.input_ids for row in encoded for _ in range(samples)]
+    replies = generate(model, tokenizer, prompts, max_new_tokens, temperature, seed=seed, decode=False, **options)
     texts = readable(tokenizer, [reply.ids for reply in replies])
     return [
         _judge(row, texts[start : start + samples], replies[start : start + samples])
