@@ -255,3 +255,14 @@ def test_real_files(file, least, lost):
     assert len(pairs) >= least
     assert {reason: count for reason, count in dropped.items() if reason in lost} == lost
     assert sum(dropped.values()) < 0.02 * len(pairs)
+
+
+def test_rankings_are_trained_on_in_random_order_and_their_pairs_stay_together(tmp_path):
+    rows = [{"prompt": f"Q{n:03}", "responses": ["a", "b", "c"]} for n in range(100)]
+    args = PreferenceArguments(write(tmp_path / "sorted.jsonl", rows), eval_tail=0.2)
+    train, held_out, _ = load_preference_splits(args)
+    asked = [pair["prompt"][0]["content"] for pair in train]
+    assert sorted(asked) == sorted([f"Q{n:03}" for n in range(80) for _ in range(3)]) != asked
+    assert all(asked[start] == asked[start + 1] == asked[start + 2] for start in range(0, 240, 3))
+    assert [pair["prompt"][0]["content"] for pair in held_out][::3] == [f"Q{n:03}" for n in range(80, 100)]
+    assert load_preference_splits(args)[0] == train

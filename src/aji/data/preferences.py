@@ -74,7 +74,10 @@ class PreferenceArguments:
 
 
 def load_preference_splits(args: PreferenceArguments) -> tuple[list[dict], list[dict], Counter]:
-    """The pairs to train on, those held out (none when nothing asks for them), and what was left out, by reason."""
+    """The pairs to train on, those held out (none when nothing asks for them), and what was left out, by reason.
+
+    Those to train on come ranking by ranking, in random order: a file may be sorted by kind.
+    """
     dropped: Counter = Counter()
 
     def load(source: str, split: str) -> list[dict]:
@@ -94,7 +97,9 @@ def load_preference_splits(args: PreferenceArguments) -> tuple[list[dict], list[
     else:
         train, held_out = _split_tail(train, args.eval_tail)
     report_dropped(dropped, len(train) + len(held_out))
-    return train, held_out, dropped
+    rankings = [[*own] for _, own in itertools.groupby(train, key=lambda pair: pair["group"])]
+    random.Random("rankings").shuffle(rankings)
+    return [pair for own in rankings for pair in own], held_out, dropped
 
 
 def load_preferences(
