@@ -180,12 +180,17 @@ class Rollouts:
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
     ):
-        """Log-probability and entropy of each completion token, both (rows, logits_to_keep), padding excluded."""
+        """Log-probability and entropy of each completion token, both (rows, logits_to_keep), padding excluded.
+
+        RLOO asks before the reward, without gradient, and again in the loss: what it got first serves for both.
+        """
         if not self.scores_itself or any(value is not None and value is not False for value in others.values()):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy=compute_entropy, **others
             )
-        texts = [(*ids[keep].tolist(),) for ids, keep in zip(input_ids, attention_mask.bool(), strict=True)]
+        written = attention_mask[:, -logits_to_keep:].sum(1).tolist()
+        whole = (ids[keep].tolist() for ids, keep in zip(input_ids, attention_mask.bool(), strict=True))
+        texts = [(length, *ids) for length, ids in zip(written, whole, strict=True)]
         if self._computed is not None and torch.is_grad_enabled():
             known, (logps, entropies) = self._computed
             self._computed = None
