@@ -259,7 +259,7 @@ def test_the_last_layer_is_computed_where_it_is_read(fresh_model, in_last_layer)
     same(once, every)
     assert counts[0] < tokens < counts[1]
     counts.clear()
-    model.train().gradient_checkpointing_enable()
+    model.train().activation_checkpointing_enable()
     same(*logits_where(model, texts(16))[:2])
     assert max(counts) == min(counts)  # and none is computed again with fewer tokens
 
@@ -279,3 +279,11 @@ def test_a_reward_model_computes_its_last_layer_where_the_reward_is_read(tiny_ru
         for some in (different, *([row] for row in different))
     )
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+
+
+def test_gradients_are_the_same_each_time(tiny_run):
+    """Sums that threads race for would differ in their last digit, and two runs of one seed in their models."""
+    model = read_once(AutoModelForSequenceClassification.from_pretrained(tiny_run, num_labels=1, pad_token_id=0))
+    rows = texts(6000)  # many equal rewards; few rows are added up by one thread
+    once, *others = (both_ways(model, rows, lambda out, _: out.logits)[1] for _ in range(4))
+    assert all(torch.equal(a, b) for other in others for a, b in zip(once, other, strict=True))

@@ -199,7 +199,7 @@ def _forward_to_the_end(self, input_ids=None, attention_mask=None, use_cache=Non
     read = order == (order * (input_ids != pad)).argmax(1, keepdim=True)
     states, which = states_at(self, read, input_ids, attention_mask)
     whole = states.new_zeros(read.numel(), states.shape[-1])
-    whole = whole.index_copy(0, read.flatten().nonzero().squeeze(1), states[which])
+    whole = whole.index_copy(0, read.flatten().nonzero().squeeze(1), states.index_select(0, which))
     return BaseModelOutputWithPast(last_hidden_state=whole.view(*read.shape, -1))
 
 

@@ -149,7 +149,7 @@ def _loss(model: PreTrainedModel, labels: Tensor, num_items_in_batch: Tensor | i
     """The loss of the model, in nats a labelled token; of a step of several batches this one's part."""
     states, which = states_at(model, _before(labels), *args, **kwargs)
     labels = labels[:, 1:]
-    return _loss_of(model, states[which], labels[labels != -100], num_items_in_batch)
+    return _loss_of(model, states.index_select(0, which), labels[labels != -100], num_items_in_batch)
 
 
 @torch.compiler.disable  # how many positions are labelled differs from batch to batch: each would be compiled anew
