@@ -1,5 +1,7 @@
 """A reward model's training step that reads once what rows have in common, against one that reads every row.
 
+The first computes its last layer only where a reward is, too.
+
     python bench/read_once.py --model runs/laptop/rlvr --pairs runs/laptop/preferences/train.jsonl
 
 Both learn from the same pairs in batches of 32, in turns, `rounds` times: one from batches of pairs of one length, of

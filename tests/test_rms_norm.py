@@ -8,6 +8,10 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from aji.rms_norm import RMSNorm, lighten_norms
 
 
+def is_light(out):
+    return type(out.grad_fn).__name__ == "RMSNormBackward"
+
+
 def gradients(norm, states, upstream):
     states = states.clone().requires_grad_()
     out = norm(states)
@@ -23,6 +27,7 @@ def test_values_and_gradients_are_those_of_transformers():
     lighten_norms(light)
     states, upstream = torch.randn(3, 7, 48), torch.randn(3, 7, 48)
     states[0, 0] = 0  # what padding may hold
+    assert is_light(light(states)) and not is_light(norm(states))
     for ours, theirs in zip(gradients(light, states, upstream), gradients(norm, states, upstream), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
@@ -46,6 +51,7 @@ def test_only_training_in_float32_is_changed(dtype):
     light = copy.deepcopy(model)
     lighten_norms(light)
     ids = torch.randint(0, 64, (3, 9))
+    assert is_light(light.model.norm(torch.ones(3, 32, dtype=dtype))) == (dtype == torch.float32)
     with torch.no_grad():
         assert torch.equal(light(ids).logits, model(ids).logits)
     losses = [own(ids, labels=ids).loss for own in (light, model)]

@@ -98,7 +98,7 @@ class DPOTrainer(trl.DPOTrainer):
     def _precompute_ref_logps(self, *args, **kwargs):
         score_labelled_only(self.model, log_probs_only=True)
         found = super()._precompute_ref_logps(*args, **kwargs)
-        score_labelled_only(self.model)
+        score_labelled_only(self.model)  # a loss that is computed before `train` wants the rest too
         return found
 
     def train(self, *args, **kwargs):
