@@ -67,6 +67,8 @@ def test_the_lab_runs(world, tiny_run, tmp_path, monkeypatch, capsys):
     torch.set_num_threads(threads)
     assert list(groups) == ["best-of-n", "RL"] and list(groups["RL"]) == ["few", "two small ones"]
     assert [len(curves["few"]["d"]) for curves in groups.values()] == [3, 2]
+    assert all(curve["gold"][0] == 0 for curve in groups["RL"].values()), "of RL's own start, on its own prompts"
+    assert [len(entry["points"]) for entry in groups["RL"]["few"]["seeds"]] == [2, 2]
     assert len(groups["RL"]["few"]["seeds"]) == 2 and groups["RL"]["few"]["ceiling"] == [100.0, 100.0]
     assert len(list(tmp_path.glob("two_small_ones-*"))) == 4
     config = json.loads((tmp_path / "two_small_ones-0-1/config.json").read_text())

@@ -38,7 +38,7 @@ from aji.model import load_model
 from aji.preferences import gold_scores, load_prompts, reply, token_rows, whole_conversations
 from aji.report import overoptimisation as pictures
 from aji.reward_model import build_reward_model, score_pairs
-from aji.rlhf import Reward, RLOOTrainer, load_any_prompts, reply_kl
+from aji.rlhf import Reward, RLOOTrainer, load_any_prompts
 from aji.tokenizer import load_tokenizer
 
 
@@ -50,11 +50,11 @@ class Lab:
     prompts: Path  # a folder with preference_prompts_{train,validation,test}.jsonl
     preferences: Path  # a folder with pairs: train.jsonl and validation.jsonl
     kinds: tuple[str, ...] | None = None  # of prompts: those that the pairs are about; None: all
-    count: int = 60  # test prompts
+    count: int = 200  # test prompts, at most
     best_of_n_count: int = 12  # of them, the first, for best-of-n: it turns late, so few prompts get many replies
     samples: int = 1024  # to each of these
-    steps: int = 60
-    looks: int = 8  # of RL at gold, proxy, KL and labels
+    steps: int = 18
+    looks: int = 9  # of RL at gold, proxy, KL and labels
     labels: int = 160  # at each look
     learning_rate: float = 1e-4  # of RL
     completions: int = 80  # of RL in a step
@@ -153,7 +153,6 @@ def press_by_choice(lab: Lab, paths: Sequence[str], gold: np.ndarray, samples: l
     """Best-of-n against one reward (of one model or several): the curve, and what the start's replies get."""
     reward = Reward.load(paths, load_tokenizer(lab.model))
     proxy = best_of_n.proxies(reward, lab.test_rows()[: len(samples)], samples)
-    start = {"gold": (gold.mean(), gold.std()), "proxy": (proxy.mean(), proxy.std())}
     points = [
         {
             "d": best_of_n.kl_of(n) ** 0.5,
@@ -162,17 +161,22 @@ def press_by_choice(lab: Lab, paths: Sequence[str], gold: np.ndarray, samples: l
         }
         for n in best_of_n.powers_of_two(lab.samples)
     ]
-    return {"start": {name: tuple(map(float, pair)) for name, pair in start.items()}, "points": points}
+    return {"start": spread_of(gold, proxy), "points": points}
+
+
+def spread_of(golds: np.ndarray | list[float], rewards: np.ndarray | list[float]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of what replies get."""
+    return {name: (float(np.mean(one)), float(np.std(one))) for name, one in (("gold", golds), ("proxy", rewards))}
 
 
 # Reinforcement learning
 
 
 class Curve(TrainerCallback):
-    """Gold score, proxy reward and KL on the test prompts, and a look by labelers, every so many steps."""
+    """Gold score and proxy reward on the test prompts, and a look by labelers with its KL, every so many steps."""
 
     def __init__(self, trainer, lab: Lab, start: PreTrainedModel, reward: Reward, seed: int, longest: int):
-        self.trainer, self.start, self.reward = trainer, start, reward
+        self.trainer, self.reward = trainer, reward
         self.every = max(1, round(lab.steps / lab.looks))
         self.rows = lab.test_rows()
         self.asked = [row["prompt"] for row in self.rows]
@@ -181,6 +185,7 @@ class Curve(TrainerCallback):
         fresh = lab.rows("validation", lab.labels)
         self.labels = Labels(start, trainer.processing_class, fresh, self.sampling, noise)
         self.points: list[dict] = []
+        self.of_start: dict[str, tuple[float, float]] = {}
 
     def on_train_begin(self, args, state, control, **kwargs):
         self._add(self.labels.first())
@@ -191,17 +196,17 @@ class Curve(TrainerCallback):
                 self._add(self.labels.look(self.trainer.policy(), state.global_step))
 
     def _add(self, look: dict) -> None:
-        policy = self.trainer.policy()
-        replies = reply(policy, self.trainer.processing_class, self.asked, **self.sampling)
-        kl = fmean(reply_kl(policy, self.start, self.reward.prompt_ids(self.asked), replies))
-        rewards = [one for one in self.reward.of_replies(self.rows, replies) if one is not None]
-        found = {"d": max(0.0, kl) ** 0.5, "gold_score": fmean(gold_scores(self.rows, replies))}
-        found["reward"] = fmean(rewards) if rewards else float("nan")
+        replies = reply(self.trainer.policy(), self.trainer.processing_class, self.asked, **self.sampling)
+        golds = gold_scores(self.rows, replies)
+        rewards = [one for one in self.reward.of_replies(self.rows, replies) if one is not None] or [float("nan")]
+        if not self.points:
+            self.of_start = spread_of(golds, rewards)
+        found = {"d": max(0.0, look["reply_kl"]) ** 0.5, "gold_score": fmean(golds), "reward": fmean(rewards)}
         self.points.append(found | {"tokens": fmean(len(one.ids) for one in replies), "look": look})
 
 
-def press_by_learning(lab: Lab, paths: Sequence[str], seed: int) -> list[dict]:
-    """RLOO against a reward, without KL in it and without early stop; a point for every look."""
+def press_by_learning(lab: Lab, paths: Sequence[str], seed: int) -> dict:
+    """RLOO against a reward, without KL in it and without early stop: the curve, and what the start's replies get."""
     set_seed(seed)
     model, tokenizer = load_start(lab.model)
     reward = Reward.load(paths, tokenizer)
@@ -222,7 +227,7 @@ def press_by_learning(lab: Lab, paths: Sequence[str], seed: int) -> list[dict]:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(curve)
         trainer.train()
-    return curve.points
+    return {"start": curve.of_start, "points": curve.points}
 
 
 # The whole
@@ -266,14 +271,10 @@ def run_lab(lab: Lab, kinds: Sequence[Kind], seeds: Sequence[int], pool: Executo
         print(f"reward model {run[0].name}, seed {run[1]}: {future.result()['accuracy']:.1f} % of pairs", flush=True)
     groups: dict = {"best-of-n": {}, "RL": {}}
     for kind in kinds:
-        starts = [chosen[kind, seed].result()["start"] for seed in seeds]
-        points = {
-            "best-of-n": [chosen[kind, seed].result()["points"] for seed in seeds],
-            "RL": [learnt[kind, seed].result() for seed in seeds],
-        }
         quality = {key: [trained[kind, seed].result().get(key) for seed in seeds] for key in ("accuracy", "ceiling")}
-        for method, fit in (("best-of-n", fit_best_of_n), ("RL", fit_rl)):
-            groups[method][kind.name] = together(list(zip(points[method], starts, strict=True)), fit) | quality
+        for method, pressed, fit in (("best-of-n", chosen, fit_best_of_n), ("RL", learnt, fit_rl)):
+            runs = [pressed[kind, seed].result() for seed in seeds]
+            groups[method][kind.name] = together([(run["points"], run["start"]) for run in runs], fit) | quality
         print(f"{kind.name}: done", flush=True)
     return groups
 

@@ -75,6 +75,7 @@ def together(runs: Sequence[tuple[list[dict], dict]], fit: Callable) -> dict:
             "proxy_end": other[-1],
             "gold_score_peak": max(point["gold_score"] for point in points),
             "gold_score_end": points[-1]["gold_score"],
+            "points": points,
         }
         for (points, _), one, other in zip(runs, gold, proxy, strict=True)
     ]
@@ -93,8 +94,9 @@ def table(groups: Mapping[str, Mapping[str, Mapping]]) -> str:
     lines += ["|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"]
     for method, curves in groups.items():
         for name, curve in curves.items():
-            means = {key: fmean(entry[key] for entry in curve["seeds"]) for key in curve["seeds"][0]}
-            stop = f"{100 * means['stop_gold'] / means['gold_peak']:.0f} %" if "stop_gold" in means else ""
+            means = {key: fmean(entry[key] for entry in curve["seeds"]) for key in FIGURES}
+            kept = fmean(curve["stop_gold"]) / means["gold_peak"] if "stop_gold" in curve else None
+            stop = "" if kept is None else f"{100 * kept:.0f} %"
             cells = [f"{fmean(curve['accuracy']):.1f} %", *(f"{means[key]:.2f}" for key in FIGURES)]
             cells += [f"{curve[f'fit_{key}']:.2f}" for key in ("a", "b", "r2")]
             lines.append(f"| {method} | {name} | {' | '.join(cells)} | {stop} |")
