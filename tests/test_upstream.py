@@ -1,10 +1,14 @@
+import runpy
 import time
+import warnings
 
 import pytest
 import torch
 import trl
 from trl import SFTConfig
+from trl.models.utils import disable_gradient_checkpointing
 
+from aji import upstream
 from aji.data.packing import pack_conversations, packed_collator
 from aji.machine import can_compile
 from aji.upstream import SFTTrainer, skip_vector_trials
@@ -127,6 +131,20 @@ def test_a_model_that_caps_its_logits_keeps_its_own_loss(tiny_tokenizer, tmp_pat
     )  # fmt: skip
     model = Gemma2ForCausalLM(config)
     assert "forward" not in vars(trainer(SFTTrainer, model, tiny_tokenizer, tmp_path).model)
+
+
+@pytest.mark.parametrize("hushed", [False, True])
+def test_what_upstream_deprecates_in_itself_is_no_news_to_users(fresh_model, hushed):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if hushed:
+            runpy.run_path(upstream.__file__)
+        with disable_gradient_checkpointing(fresh_model()):
+            pass
+        warnings.warn("something else", FutureWarning, stacklevel=1)
+    texts = [str(one.message) for one in told]
+    assert any("is_gradient_checkpointing" in text for text in texts) != hushed, "not told at all: drop the filter"
+    assert "something else" in texts
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import types
+import warnings
 
 import torch
 import trl
@@ -17,6 +18,8 @@ from aji.prefixes import logits_at, score, states_at
 
 # Labelled positions of a batch are scored in multiples of this many.
 ROUNDED = 256
+# trl 1.16 asks for it before each generation, and transformers 5.23 says each time that it has another name.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
 
 
 def skip_vector_trials() -> bool:
