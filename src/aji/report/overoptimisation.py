@@ -43,10 +43,12 @@ def lab(groups: Mapping[str, Mapping[str, Mapping]], path: Path) -> Path:
                 axis.scatter(curve["stop_d"], curve["stop_gold"], marker="*", s=90, color=colour, zorder=5, **edge)
         axis.set(xlabel=DISTANCE, title=method)
         axis.grid(alpha=0.3)
-        golds = np.concatenate([np.asarray(curve["gold_high"]) for curve in curves.values()])
-        lows = np.concatenate([np.asarray(curve["gold_low"]) for curve in curves.values()])
+        golds, lows, proxies = (
+            np.concatenate([curve[name] for curve in curves.values()]) for name in ("gold_high", "gold_low", "proxy")
+        )
         # A proxy that runs away would press the gold curves flat.
-        axis.set_ylim(min(-0.3, lows.min() - 0.1), 2.5 * max(0.4, golds.max()))
+        room = max(2.5 * max(0.4, golds.max()), min(proxies.max() + 0.1, -lows.min()))
+        axis.set_ylim(min(-0.3, lows.min() - 0.1), room)
     axes[0][0].set_ylabel("gain over the start, in standard deviations of its replies")
     axes[0][0].legend(fontsize=8, title="line: gold, dashed: proxy, dotted: fit, star: early stop", title_fontsize=7)
     return save(figure, path)
