@@ -64,7 +64,7 @@ class Given:
         return {"step": 0, "reply_kl": 0.0, "preferred": 50.0}
 
     def look(self, policy, step):
-        assert float(policy.weight) == step
+        assert policy.weight.item() == step
         low = {"preferred_low": 0.0, "preferred_high": 100.0, "preferred_n": 9}
         return {"step": step, "reply_kl": step / 10, "preferred": self.shares[step]} | low
 
