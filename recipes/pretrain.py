@@ -20,7 +20,7 @@ from aji.data.packing import collate_windows, pack_documents
 from aji.evals.bits_per_byte import bits_per_byte
 from aji.fit import compile_if_worth_it, fit
 from aji.model import ModelArguments, build_model, describe
-from aji.optim import OptimizerArguments, muon_adamw, set_decay
+from aji.optim import OptimizerArguments, describe_length, muon_adamw, set_decay
 from aji.stage import Stage, StageArguments, run
 from aji.tokenizer import load_tokenizer
 
@@ -60,7 +60,7 @@ def main(
     chats = [pack_documents(load_conversations(source), tokenizer, context) for source in args.chat_file]
     train_set = concatenate_datasets([train_set, *chats])
     eval_set = pack_documents(eval_documents, tokenizer, context) if eval_documents else None
-    print(describe(model, context), f"{len(train_set) * context:,} tokens to train on", sep="\n")
+    print(describe(model, context), describe_length(training_args, len(train_set), context), sep="\n")
 
     set_decay(optimizer_args, training_args, len(train_set))
     trainer = Trainer(

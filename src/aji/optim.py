@@ -11,6 +11,10 @@ from torch.optim._muon import _adjust_lr
 from transformers import SchedulerType, TrainingArguments
 
 
+# A text read so often is still about as good as new ones (Muennighoff et al. 2023, arXiv 2305.16264).
+MANY_TIMES = 4
+
+
 @dataclass
 class OptimizerArguments:
     """Which optimizer trains the matrices; upstream's `learning_rate` stays the one of AdamW."""
@@ -121,13 +125,29 @@ def set_decay(args: OptimizerArguments, training_args: TrainingArguments, rows: 
     """
     if training_args.lr_scheduler_type != SchedulerType.WARMUP_STABLE_DECAY or training_args.lr_scheduler_kwargs:
         return
-    rows_per_step = (
-        training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
-    )
-    steps = training_args.max_steps
-    if steps <= 0:
-        steps = math.ceil(rows / rows_per_step * training_args.num_train_epochs)
+    steps, _ = length_of(training_args, rows)
     training_args.lr_scheduler_kwargs = {"num_decay_steps": max(1, round(args.decay_share * steps))}
+
+
+def length_of(training_args: TrainingArguments, rows: int) -> tuple[int, float]:
+    """The steps of a run over a training set of so many rows, and how often it reads each of them."""
+    processes = training_args.gradient_accumulation_steps * training_args.world_size
+    rows_per_step = training_args.train_batch_size * processes
+    if training_args.max_steps > 0:
+        return training_args.max_steps, training_args.max_steps * rows_per_step / rows
+    return math.ceil(rows / rows_per_step * training_args.num_train_epochs), training_args.num_train_epochs
+
+
+def describe_length(training_args: TrainingArguments, rows: int, context: int) -> str:
+    """How many tokens there are and how often the run reads each, in one line, with advice where that is too often."""
+    _, times = length_of(training_args, rows)
+    line = f"{rows * context:,} tokens to train on, each read {times:.2g} times"
+    if times > MANY_TIMES:
+        line += (
+            f". Beyond {MANY_TIMES} times a text teaches less and less but to recite it (Muennighoff et al. 2023): "
+            "lower max_steps, or add text."
+        )
+    return line
 
 
 def muon_adamw(args: OptimizerArguments, training_args: TrainingArguments) -> tuple | None:
