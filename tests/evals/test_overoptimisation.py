@@ -1,14 +1,16 @@
 import argparse
 import contextlib
 import json
+import time
 from concurrent.futures import Future
+from multiprocessing import active_children
 
 import pytest
 import torch
 
 from aji.errors import UserError
 from aji.evals import overoptimisation
-from aji.evals.overoptimisation import Kind, Lab, run_lab
+from aji.evals.overoptimisation import Kind, Lab, run_lab, workers
 
 
 class Here:
@@ -73,3 +75,13 @@ def test_the_lab_runs(world, tiny_run, tmp_path, monkeypatch, capsys):
     assert len(list(tmp_path.glob("two_small_ones-*"))) == 4
     config = json.loads((tmp_path / "two_small_ones-0-1/config.json").read_text())
     assert config["num_hidden_layers"] == 1 and config["architectures"] == ["LlamaForSequenceClassification"]
+
+
+@pytest.mark.parametrize("trouble", [UserError, KeyboardInterrupt])
+def test_after_trouble_nobody_waits_for_the_queue(trouble):
+    began = time.monotonic()
+    with pytest.raises(trouble), workers() as pool:
+        for _ in range(20):
+            pool.submit(time.sleep, 30)
+        raise trouble("a reward model that cannot be loaded, Ctrl-C")
+    assert time.monotonic() - began < 20 and not active_children()

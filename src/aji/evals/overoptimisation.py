@@ -8,11 +8,13 @@ KL in the reward; where the early stop of recipes/rlhf.py would have ended it is
 import argparse
 import os
 import random
+import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from statistics import fmean
 
@@ -240,6 +242,7 @@ def load_start(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _quietly() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for them
     torch.set_num_threads(1)  # a process for each core
     keep_freed_memory()
     logging.set_verbosity_error()
@@ -247,9 +250,19 @@ def _quietly() -> None:
     disable_progress_bars()
 
 
-def workers() -> Executor:
+@contextmanager
+def workers() -> Iterator[Executor]:
+    """A process for each core. After an error or Ctrl-C nobody waits for what they do, nor for what is queued."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ProcessPoolExecutor(cores, get_context("spawn"), initializer=_quietly)
+    pool = ProcessPoolExecutor(cores, get_context("spawn"), initializer=_quietly)
+    try:
+        yield pool
+    except BaseException:
+        for process in active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def run_lab(lab: Lab, kinds: Sequence[Kind], seeds: Sequence[int], pool: Executor, folder: Path) -> dict:
@@ -292,7 +305,7 @@ def overoptimisation(args: argparse.Namespace, folder: Path) -> Path:
         **{"count": args.count, "samples": args.samples, "steps": args.steps},
         kinds=None if None in kinds else tuple(sorted(kinds)),
     )
-    with workers() as pool, tempfile.TemporaryDirectory() as models:
+    with tempfile.TemporaryDirectory() as models, workers() as pool:
         groups = run_lab(lab, KINDS, range(args.seeds), pool, Path(models))
     write_json(folder / "overoptimisation.json", groups)
     text = table(groups)
