@@ -99,6 +99,7 @@ def test_a_text_that_is_read_too_often_is_told(tmp_path):
     args = arguments(tmp_path, "--max_steps", "100", "--per_device_train_batch_size", "5")
     assert describe_length(args, 125, 8) == "1,000 tokens to train on, each read 4 times"
     assert describe_length(args, 50, 8).startswith("400 tokens to train on, each read 10 times. Beyond 4 times")
+    assert "each read 250 times" in describe_length(args, 2, 8)
     assert describe_length(arguments(tmp_path, "--num_train_epochs", "0.5"), 125, 8).endswith("each read 0.5 times")
 
 

@@ -131,8 +131,9 @@ def set_decay(args: OptimizerArguments, training_args: TrainingArguments, rows: 
 
 def length_of(training_args: TrainingArguments, rows: int) -> tuple[int, float]:
     """The steps of a run over a training set of so many rows, and how often it reads each of them."""
-    processes = training_args.gradient_accumulation_steps * training_args.world_size
-    rows_per_step = training_args.train_batch_size * processes
+    rows_per_step = (
+        training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
+    )
     if training_args.max_steps > 0:
         return training_args.max_steps, training_args.max_steps * rows_per_step / rows
     return math.ceil(rows / rows_per_step * training_args.num_train_epochs), training_args.num_train_epochs
@@ -141,7 +142,8 @@ def length_of(training_args: TrainingArguments, rows: int) -> tuple[int, float]:
 def describe_length(training_args: TrainingArguments, rows: int, context: int) -> str:
     """How many tokens there are and how often the run reads each, in one line, with advice where that is too often."""
     _, times = length_of(training_args, rows)
-    line = f"{rows * context:,} tokens to train on, each read {times:.2g} times"
+    often = f"{times:.2g}" if times < 10 else f"{times:,.0f}"
+    line = f"{rows * context:,} tokens to train on, each read {often} times"
     if times > MANY_TIMES:
         line += (
             f". Beyond {MANY_TIMES} times a text teaches less and less but to recite it (Muennighoff et al. 2023): "

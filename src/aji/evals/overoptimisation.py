@@ -242,7 +242,7 @@ def load_start(path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def _quietly() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who waits for them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for these ends them
     torch.set_num_threads(1)  # a process for each core
     keep_freed_memory()
     logging.set_verbosity_error()
