@@ -39,7 +39,7 @@ demo: $(RUNS)/report.md
 
 # Gold and proxy reward when a reward model is pressed too far (docs/rlhf.md).
 lab-overoptimisation: $(RUNS)/preferences/stage.json
-	@.venv/bin/aji experiment overoptimisation $(RUNS)/rlvr --count 200 --samples 1024 --steps 18
+	@.venv/bin/aji experiment overoptimisation $(RUNS)/rlvr --count 200 --samples 1024
 
 $(STAGES): %: $(RUNS)/%/stage.json
 report: $(RUNS)/report.md

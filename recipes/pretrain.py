@@ -18,9 +18,9 @@ from aji.callbacks import SampleCallback
 from aji.data.load import DataArguments, load_conversations, load_splits
 from aji.data.packing import collate_windows, pack_documents
 from aji.evals.bits_per_byte import bits_per_byte
-from aji.fit import compile_if_worth_it, fit
+from aji.fit import compile_if_worth_it, describe_length, fit
 from aji.model import ModelArguments, build_model, describe
-from aji.optim import OptimizerArguments, describe_length, muon_adamw, set_decay
+from aji.optim import OptimizerArguments, muon_adamw, set_decay
 from aji.stage import Stage, StageArguments, run
 from aji.tokenizer import load_tokenizer
 

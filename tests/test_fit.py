@@ -7,7 +7,7 @@ from aji import fit
 from aji.callbacks import ConsoleCallback, SampleCallback, StopCallback, duration
 from aji.config import parse
 from aji.errors import UserError
-from aji.optim import OptimizerArguments, describe_length, set_decay
+from aji.optim import OptimizerArguments, set_decay
 
 
 def arguments(tmp_path, *flags: str) -> TrainingArguments:
@@ -97,10 +97,11 @@ def test_other_schedules_are_left_alone(tmp_path):
 
 def test_a_text_that_is_read_too_often_is_told(tmp_path):
     args = arguments(tmp_path, "--max_steps", "100", "--per_device_train_batch_size", "5")
-    assert describe_length(args, 125, 8) == "1,000 tokens to train on, each read 4 times"
-    assert describe_length(args, 50, 8).startswith("400 tokens to train on, each read 10 times. Beyond 4 times")
-    assert "each read 250 times" in describe_length(args, 2, 8)
-    assert describe_length(arguments(tmp_path, "--num_train_epochs", "0.5"), 125, 8).endswith("each read 0.5 times")
+    assert fit.describe_length(args, 125, 8) == "1,000 tokens to train on, each read 4 times"
+    assert fit.describe_length(args, 50, 8).startswith("400 tokens to train on, each read 10 times. Beyond 4 times")
+    assert "each read 250 times" in fit.describe_length(args, 2, 8)
+    half = arguments(tmp_path, "--num_train_epochs", "0.5")
+    assert fit.describe_length(half, 125, 8).endswith("each read 0.5 times")
 
 
 def test_a_run_without_a_step_is_no_run(tmp_path, tiny_model):

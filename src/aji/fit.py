@@ -15,6 +15,7 @@ from aji.errors import Interrupted, UserError
 from aji.machine import can_compile
 from aji.manifest import write_json
 from aji.model import count_parameters, flops_per_token
+from aji.optim import rows_per_step, rows_read
 from aji.report import tables
 from aji.report.card import write_card
 from aji.stage import Stage
@@ -26,6 +27,21 @@ COMPILE_SECONDS = 25
 COMPILE_SAVES = 0.4
 # Floating-point operations per second and core that eager training reaches (bf16, fp32), for deciding on it.
 CPU_SPEED = {True: 1.5e11, False: 0.6e11}
+# A text read so often is still about as good as new ones (Muennighoff et al. 2023, arXiv 2305.16264).
+MANY_TIMES = 4
+
+
+def describe_length(args: TrainingArguments, rows: int, length: int) -> str:
+    """How many tokens there are and how often the run reads each, in one line, with advice where that is too often."""
+    times = rows_read(args, rows) / rows
+    often = f"{times:.2g}" if times < 10 else f"{times:,.0f}"
+    line = f"{rows * length:,} tokens to train on, each read {often} times"
+    if times > MANY_TIMES:
+        line += (
+            f". Beyond {MANY_TIMES} times a text teaches less and less but to recite it (Muennighoff et al. 2023): "
+            "lower max_steps, or add text."
+        )
+    return line
 
 
 def compile_if_worth_it(args: TrainingArguments, model: PreTrainedModel, rows: int, length: int) -> TrainingArguments:
@@ -39,11 +55,9 @@ def compile_if_worth_it(args: TrainingArguments, model: PreTrainedModel, rows: i
     """
     if set_explicitly(args, "torch_compile") or args.device.type != "cpu" or not can_compile():
         return args
-    steps_rows = args.train_batch_size * args.gradient_accumulation_steps
-    total_rows = args.max_steps * steps_rows if args.max_steps > 0 else rows * args.num_train_epochs
-    speed = CPU_SPEED[bool(args.bf16)] * torch.get_num_threads()
-    seconds = total_rows * length * flops_per_token(model, length) / speed
-    if seconds * COMPILE_SAVES < COMPILE_SECONDS or rows < steps_rows:
+    speed = CPU_SPEED[bool(args.bf16)] * torch.get_num_threads() * args.world_size
+    seconds = rows_read(args, rows) * length * flops_per_token(model, length) / speed
+    if seconds * COMPILE_SAVES < COMPILE_SECONDS or rows < rows_per_step(args):
         return args
     print("compiling the model; the first step takes up to a minute")
     skip_vector_trials()
@@ -79,8 +93,7 @@ def fit(
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     args = trainer.args
-    rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    console = console or ConsoleCallback(row_tokens * rows_per_step)
+    console = console or ConsoleCallback(row_tokens * rows_per_step(args))
     stop = StopCallback()
     for callback in filter(None, (watch, console, stop)):
         trainer.add_callback(callback)
@@ -99,7 +112,7 @@ def fit(
             "no step was made: the training set is smaller than one batch. "
             "Lower --per_device_train_batch_size, or give more rows."
         )
-    tokens = trainer.state.num_input_tokens_seen if row_tokens is None else steps * row_tokens * rows_per_step
+    tokens = trainer.state.num_input_tokens_seen if row_tokens is None else steps * row_tokens * rows_per_step(args)
     metrics = stage.metrics | {
         "train_loss": round(train["train_loss"], 4),
         "train_steps": steps,

@@ -11,10 +11,6 @@ from torch.optim._muon import _adjust_lr
 from transformers import SchedulerType, TrainingArguments
 
 
-# A text read so often is still about as good as new ones (Muennighoff et al. 2023, arXiv 2305.16264).
-MANY_TIMES = 4
-
-
 @dataclass
 class OptimizerArguments:
     """Which optimizer trains the matrices; upstream's `learning_rate` stays the one of AdamW."""
@@ -125,31 +121,18 @@ def set_decay(args: OptimizerArguments, training_args: TrainingArguments, rows: 
     """
     if training_args.lr_scheduler_type != SchedulerType.WARMUP_STABLE_DECAY or training_args.lr_scheduler_kwargs:
         return
-    steps, _ = length_of(training_args, rows)
+    steps = math.ceil(rows_read(training_args, rows) / rows_per_step(training_args))
     training_args.lr_scheduler_kwargs = {"num_decay_steps": max(1, round(args.decay_share * steps))}
 
 
-def length_of(training_args: TrainingArguments, rows: int) -> tuple[int, float]:
-    """The steps of a run over a training set of so many rows, and how often it reads each of them."""
-    rows_per_step = (
-        training_args.train_batch_size * training_args.gradient_accumulation_steps * training_args.world_size
-    )
-    if training_args.max_steps > 0:
-        return training_args.max_steps, training_args.max_steps * rows_per_step / rows
-    return math.ceil(rows / rows_per_step * training_args.num_train_epochs), training_args.num_train_epochs
+def rows_per_step(args: TrainingArguments) -> int:
+    """Rows of one optimizer step, of all processes together."""
+    return args.train_batch_size * args.gradient_accumulation_steps * args.world_size
 
 
-def describe_length(training_args: TrainingArguments, rows: int, context: int) -> str:
-    """How many tokens there are and how often the run reads each, in one line, with advice where that is too often."""
-    _, times = length_of(training_args, rows)
-    often = f"{times:.2g}" if times < 10 else f"{times:,.0f}"
-    line = f"{rows * context:,} tokens to train on, each read {often} times"
-    if times > MANY_TIMES:
-        line += (
-            f". Beyond {MANY_TIMES} times a text teaches less and less but to recite it (Muennighoff et al. 2023): "
-            "lower max_steps, or add text."
-        )
-    return line
+def rows_read(args: TrainingArguments, rows: int) -> float:
+    """Rows that a run reads, of all processes together, when the training set has so many; each may count often."""
+    return args.max_steps * rows_per_step(args) if args.max_steps > 0 else rows * args.num_train_epochs
 
 
 def muon_adamw(args: OptimizerArguments, training_args: TrainingArguments) -> tuple | None:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preferences", type=Path, help="overoptimisation: pairs; default: those beside the model")
     parser.add_argument("--seeds", type=int, default=3, help="overoptimisation: runs of each kind")
-    parser.add_argument("--steps", type=int, default=60, help="overoptimisation: steps of reinforcement learning")
+    parser.add_argument("--steps", type=int, default=18, help="overoptimisation: steps of reinforcement learning")
     parser.add_argument("--output_dir", type=Path, help="default: experiments beside the model's folder")
     parser.add_argument("--seed", type=int, default=0, help="of what is sampled")
 
