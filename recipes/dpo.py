@@ -19,7 +19,7 @@ from transformers import set_seed
 from trl import DPOConfig, ModelConfig, get_peft_config
 
 from aji.chatml import gate
-from aji.data.preferences import PreferenceArguments, encode_preferences, load_preference_splits
+from aji.data.preferences import PreferenceArguments, encode_preferences, load_preference_splits, pair_counts
 from aji.dpo import DPOTrainer, PreferenceWatch, check_first_loss, compare_replies, warnings
 from aji.fit import fit
 from aji.model import load_chat_model
@@ -75,8 +75,8 @@ def main(
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
     )
-    stage.metrics |= {"first_loss": round(check_first_loss(trainer), 4), "train_pairs": len(train_rows)}
-    stage.metrics |= {f"dropped_{reason}": count for reason, count in dropped.items()}
+    stage.metrics |= {"first_loss": round(check_first_loss(trainer), 4)}
+    stage.metrics |= pair_counts(pairs, len(train_rows), dropped)
     trainer.replay = replay  # after the look at the first loss, which is that of the pairs
     watch = PreferenceWatch()
     trainer.add_callback(watch)

@@ -16,7 +16,7 @@ from transformers import set_seed
 from trl import ModelConfig, RewardConfig, RewardTrainer, get_peft_config
 
 from aji.chatml import gate
-from aji.data.preferences import PreferenceArguments, count_swapped, encode_preferences, load_preference_splits
+from aji.data.preferences import PreferenceArguments, encode_preferences, load_preference_splits, pair_counts
 from aji.errors import UserError
 from aji.evals.pairs import pair_metrics
 from aji.fit import fit
@@ -62,8 +62,7 @@ def main(
         peft_config=get_peft_config(model_args),
     )
 
-    counted = {"train_pairs": len(train_rows), "swapped_pairs": count_swapped(pairs)}
-    counted |= {f"dropped_{reason}": count for reason, count in dropped.items()}
+    counted = pair_counts(pairs, len(train_rows), dropped)
     tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in train_rows) // len(train_rows)
 
     def evaluate() -> dict:

@@ -286,6 +286,7 @@ def test_dpo(ranked, runs, tiny_run, tmp_path, lora):
     assert done.returncode == 0, done.stderr[-1500:]
     metrics = read(tmp_path / "dpo")
     assert metrics["first_loss"] == pytest.approx(0.6931, abs=5e-3)
+    assert metrics["swapped_pairs"] == 0
     assert metrics["train_loss"] < 0.69 and metrics["win_rate_n"] == 12
     assert "pairs in order" in done.stdout and "log-probability of chosen" in done.stdout
     trained = AutoModelForCausalLM.from_pretrained(tmp_path / "dpo")

@@ -14,6 +14,7 @@ from aji.data.preferences import (
     encode_preferences,
     load_preference_splits,
     load_preferences,
+    pair_counts,
 )
 from aji.errors import UserError
 
@@ -159,6 +160,7 @@ def test_what_cannot_be_learnt_from_is_counted():
 def test_pairs_given_both_ways_are_counted():
     a, b = {"prompt": "?", "chosen": "2", "rejected": "3"}, {"prompt": "?", "chosen": "3", "rejected": "2"}
     assert count_swapped(pairs_of(a, b, a)) == 3
+    assert pair_counts(pairs_of(a, b), 2, {"long": 3}) == {"train_pairs": 2, "swapped_pairs": 2, "dropped_long": 3}
     assert count_swapped(pairs_of(a, a)) == 0
     assert count_swapped(pairs_of(a, b | {"prompt": "!"})) == 0
 

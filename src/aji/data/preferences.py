@@ -199,6 +199,12 @@ def report_dropped(dropped: Mapping[str, int], kept: int) -> None:
     print(f"left out {lost:,} of {kept + lost:,} pairs: {reasons}")
 
 
+def pair_counts(pairs: Sequence[Mapping], kept: int, dropped: Mapping[str, int]) -> dict[str, int]:
+    """Metrics of a training set: pairs that were `kept`, those there the other way round, those left out by reason."""
+    left_out = {f"dropped_{reason}": count for reason, count in dropped.items()}
+    return {"train_pairs": kept, "swapped_pairs": count_swapped(pairs)} | left_out
+
+
 def count_swapped(pairs: Sequence[Mapping]) -> int:
     """How many pairs are also there the other way round: people disagree, or columns were mixed up."""
     seen = Counter((json.dumps(pair["prompt"], sort_keys=True), *_texts(pair)) for pair in pairs)
